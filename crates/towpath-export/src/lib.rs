@@ -1,0 +1,1 @@
+//! Export: one snapshot to a sealed manifest.

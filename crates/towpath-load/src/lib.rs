@@ -1,0 +1,1 @@
+//! Load: chunks to the target, exactly once.

@@ -1,0 +1,29 @@
+//! What towpath writes down, and what it calls things.
+//!
+//! Pure data and pure functions: nothing here does I/O, reads a clock, the environment or a source
+//! of randomness. Every type that is persisted opens with a `format` and a `version`
+//! ([`document`]), so that a later towpath can tell what it reads and refuse what it does not know.
+
+pub mod connection;
+pub mod digest;
+pub mod document;
+pub mod event;
+pub mod exit;
+pub mod failure;
+pub mod ids;
+pub mod inventory;
+pub mod journal;
+pub mod lease;
+pub mod manifest;
+pub mod name;
+pub mod plan;
+pub mod report;
+pub mod schema;
+pub mod script;
+pub mod structure;
+pub mod verification;
+
+pub use exit::Exit;
+pub use failure::{ErrorKind, Failure, Result};
+pub use ids::{ChunkId, RunId, TableId};
+pub use name::QualifiedName;

@@ -1,0 +1,127 @@
+//! What becomes of every object of the source: the clean schema's report.
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::Document;
+use crate::script::Statement;
+use crate::structure::{ObjectId, Structure};
+
+/// What becomes of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    /// Goes to the target as it is.
+    Kept,
+    /// Goes to the target changed in the named aspects.
+    Rewritten,
+    /// Something of towpath's own stands in for it on the target.
+    Emulated,
+    /// Does not go to the target.
+    Dropped,
+}
+
+impl Decision {
+    /// The word for it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Decision::Kept => "kept",
+            Decision::Rewritten => "rewritten",
+            Decision::Emulated => "emulated",
+            Decision::Dropped => "dropped",
+        }
+    }
+}
+
+/// The decision about one object, with its reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObjectReport {
+    /// Which.
+    pub object: ObjectId,
+    /// What becomes of it.
+    pub decision: Decision,
+    /// Id of the rule that decided.
+    pub rule: String,
+    /// Why, for a person.
+    pub reason: String,
+    /// Aspects in which the target's object may differ from the source's (rewritten objects).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<String>,
+}
+
+/// Something that loads but will fail when it is used on the target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RuntimeBreak {
+    /// The object that will fail.
+    pub object: ObjectId,
+    /// The thing it needs that the target does not have, such as `net.http_post`.
+    pub needs: String,
+    /// What happens and what to do.
+    pub consequence: String,
+}
+
+/// `schema/report.json`: every object of the source and its fate.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SchemaReport {
+    /// Every object, sorted by identity.
+    pub objects: Vec<ObjectReport>,
+    /// Objects that will fail when used.
+    pub breaks_at_run_time: Vec<RuntimeBreak>,
+    /// Statements that were not applied and may be wanted elsewhere, such as policies of
+    /// `storage.objects`: for a person to read, secrets taken out.
+    pub appendix: Vec<AppendixEntry>,
+}
+
+/// A statement kept for reference only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AppendixEntry {
+    /// Which object it makes.
+    pub object: ObjectId,
+    /// The statement, secrets taken out.
+    pub sql: String,
+}
+
+impl SchemaReport {
+    /// The report of one object.
+    pub fn find(&self, object: &ObjectId) -> Option<&ObjectReport> {
+        self.objects.iter().find(|report| report.object == *object)
+    }
+
+    /// How many objects have this decision.
+    pub fn count(&self, decision: Decision) -> usize {
+        self.objects
+            .iter()
+            .filter(|report| report.decision == decision)
+            .count()
+    }
+}
+
+impl Document for SchemaReport {
+    const FORMAT: &'static str = "towpath-schema-report";
+    const VERSION: u32 = 1;
+}
+
+/// The clean schema: two scripts, the report, and the structure that the target must have.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CleanSchema {
+    /// Before the data: roles, schemas, extensions, emulation, types, functions, bare tables, views.
+    pub pre_data: Vec<Statement>,
+    /// After the data, in phases.
+    pub post_data: Vec<Statement>,
+    /// Every decision.
+    pub report: SchemaReport,
+    /// The objects that must be on the target, with the aspects and grants they must have (grants
+    /// to roles that do not go are already taken out). Emulated objects are in it by existence.
+    pub expected: Structure,
+}
+
+/// `schema/expected.json`: the structure that the target must have.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ExpectedStructure {
+    /// The objects.
+    pub structure: Structure,
+}
+
+impl Document for ExpectedStructure {
+    const FORMAT: &'static str = "towpath-expected-structure";
+    const VERSION: u32 = 1;
+}

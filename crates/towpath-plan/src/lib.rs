@@ -1,0 +1,1 @@
+//! Checks, chunk split and plan.

@@ -1,0 +1,1 @@
+//! The RDS API: instance facts, parameter groups and snapshots.

@@ -1,0 +1,1 @@
+//! Clean schema: what of the source's structure goes to the target, and why.

@@ -1,0 +1,1 @@
+//! The run store on S3 or a local directory.

@@ -1,0 +1,1 @@
+//! Verification: independent proof that target and store hold what the source held.

@@ -1,0 +1,1 @@
+//! Moves a Supabase database to Amazon RDS for PostgreSQL, and proves it.
