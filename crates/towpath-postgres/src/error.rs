@@ -1,0 +1,139 @@
+//! Errors of a server, stripped of anything that could be a value of a row.
+
+use std::error::Error;
+use std::fmt;
+
+use sqlx::postgres::PgDatabaseError;
+use towpath_model::connection::Side;
+use towpath_model::{ErrorKind, Failure};
+
+/// What a server answered. `DETAIL` and `CONTEXT` are left out: they quote values of rows.
+#[derive(Debug, Clone)]
+pub struct ServerError {
+    /// SQLSTATE.
+    pub code: String,
+    /// The primary message, values taken out.
+    pub message: String,
+    /// Hint of the server.
+    pub hint: Option<String>,
+    /// Constraint, as in `public.orders orders_pkey`.
+    pub constraint: Option<String>,
+}
+
+impl ServerError {
+    fn of(error: &PgDatabaseError) -> Self {
+        let constraint = error.constraint().map(|name| {
+            let table = error
+                .table()
+                .map(|table| format!("{table} "))
+                .unwrap_or_default();
+            format!("{table}{name}")
+        });
+        Self {
+            code: error.code().to_owned(),
+            message: redact_message(error.code(), error.message()),
+            hint: error.hint().map(str::to_owned),
+            constraint,
+        }
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (SQLSTATE {}", self.message, self.code)?;
+        if let Some(constraint) = &self.constraint {
+            write!(f, ", constraint {constraint}")?;
+        }
+        f.write_str(")")?;
+        match &self.hint {
+            Some(hint) => write!(f, "; the server adds: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for ServerError {}
+
+/// Takes values of rows out of a message. Messages of class 22 (data exception) end in the
+/// offending value, quoted after a colon; those of other classes name objects only.
+pub fn redact_message(code: &str, message: &str) -> String {
+    if !code.starts_with("22") {
+        return message.to_owned();
+    }
+    match message.find(": \"") {
+        Some(at) => format!("{}: (value not shown)", &message[..at]),
+        None => message.to_owned(),
+    }
+}
+
+/// Turns an error of the driver into a letter.
+pub(crate) fn failure(side: Side, doing: impl Into<String>, error: sqlx::Error) -> Failure {
+    let fallback = match side {
+        Side::Source => ErrorKind::Source,
+        Side::Target => ErrorKind::Target,
+    };
+    let doing = doing.into();
+    match error {
+        sqlx::Error::Database(database) => {
+            let server = match database.try_downcast::<PgDatabaseError>() {
+                Ok(error) => ServerError::of(&error),
+                Err(_) => return Failure::new(fallback, doing),
+            };
+            let (kind, hint) = explain(&server.code, side, fallback);
+            let letter = Failure::new(kind, doing).because(server);
+            match hint {
+                Some(hint) => letter.hint(hint),
+                None => letter,
+            }
+        }
+        sqlx::Error::Io(cause) => Failure::new(ErrorKind::Connect, doing)
+            .because(cause)
+            .hint(format!("the {side} closed the connection or cannot be reached; the same command resumes")),
+        sqlx::Error::Tls(cause) => Failure::new(ErrorKind::Tls, doing).because(cause).hint(format!(
+            "pass the {side}'s root certificates with --{side}-root-cert FILE; RDS and Supabase each publish theirs"
+        )),
+        other => Failure::new(fallback, doing).because(other),
+    }
+}
+
+fn explain(code: &str, side: Side, fallback: ErrorKind) -> (ErrorKind, Option<String>) {
+    match code {
+        "28P01" | "28000" => (
+            ErrorKind::Authentication,
+            Some(format!("check user and password of the {side} URL, and that the server's pg_hba.conf or security group admits this host with TLS")),
+        ),
+        "3D000" => (ErrorKind::Config, Some(format!("check the database name of the {side} URL"))),
+        "53300" => (
+            ErrorKind::Connect,
+            Some(format!("the {side} has no connection left; lower --jobs, or close other sessions")),
+        ),
+        "57P01" | "57P02" | "57P03" | "08006" | "08001" | "08003" => (
+            ErrorKind::Connect,
+            Some(format!("the {side} is restarting or ended the session; the same command resumes")),
+        ),
+        "42501" if side == Side::Source => (
+            fallback,
+            Some("the source login must be able to read every table that goes: on Supabase use the role postgres".to_owned()),
+        ),
+        _ => (fallback, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_rows_are_not_quoted() {
+        let shown = redact_message(
+            "22P02",
+            "invalid input syntax for type integer: \"hunter2\"",
+        );
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("invalid input syntax for type integer"));
+        assert_eq!(
+            redact_message("42P01", "relation: \"x\""),
+            "relation: \"x\""
+        );
+    }
+}

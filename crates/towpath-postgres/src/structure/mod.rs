@@ -1,0 +1,1 @@
+//! Structure of a database as data.
