@@ -1,0 +1,145 @@
+//! One small interface over both kinds of store.
+
+use bytes::Bytes;
+use towpath_model::Result;
+
+use crate::file::{FileBackend, FileReader, FileWriter};
+use crate::s3::{S3Backend, S3Reader, S3Writer};
+
+/// A version of an object that a conditional overwrite can name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// The object does not exist.
+    Absent,
+    /// The object has this tag: an entity tag on S3, a hash of the bytes in a file store.
+    Tag(String),
+}
+
+pub(crate) enum Backend {
+    File(FileBackend),
+    S3(S3Backend),
+}
+
+impl Backend {
+    /// Puts a new object whole; an existing one is an error and stays as it is. Durable on return.
+    pub(crate) async fn put_new(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
+        match self {
+            Self::File(backend) => backend.put_new(key, &bytes).await,
+            Self::S3(backend) => backend.put_new(key, bytes).await,
+        }
+    }
+
+    /// Reads an object whole; nothing when there is none.
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        match self {
+            Self::File(backend) => backend.get(key).await,
+            Self::S3(backend) => backend
+                .get(key)
+                .await
+                .map(|found| found.map(|(bytes, _)| bytes)),
+        }
+    }
+
+    /// Reads an object with the version that [`Backend::replace`] wants.
+    pub(crate) async fn get_versioned(&self, key: &str) -> Result<(Option<Vec<u8>>, Version)> {
+        match self {
+            Self::File(backend) => backend.get_versioned(key).await,
+            Self::S3(backend) => Ok(match backend.get(key).await? {
+                Some((bytes, tag)) => (Some(bytes), Version::Tag(tag)),
+                None => (None, Version::Absent),
+            }),
+        }
+    }
+
+    /// Overwrites an object if it is still of this version; `false` when somebody was faster.
+    pub(crate) async fn replace(&self, key: &str, bytes: Vec<u8>, old: &Version) -> Result<bool> {
+        match self {
+            Self::File(backend) => backend.replace(key, &bytes, old).await,
+            Self::S3(backend) => backend.replace(key, bytes, old).await,
+        }
+    }
+
+    /// Begins a new object of unknown size.
+    pub(crate) async fn writer(&self, key: &str) -> Result<ObjectWriter> {
+        match self {
+            Self::File(backend) => backend.writer(key).await.map(ObjectWriter::File),
+            Self::S3(backend) => Ok(ObjectWriter::S3(backend.writer(key))),
+        }
+    }
+
+    /// Begins to read an object; nothing when there is none.
+    pub(crate) async fn reader(&self, key: &str) -> Result<Option<ObjectReader>> {
+        match self {
+            Self::File(backend) => Ok(backend.reader(key).await?.map(ObjectReader::File)),
+            Self::S3(backend) => Ok(backend.reader(key).await?.map(ObjectReader::S3)),
+        }
+    }
+
+    /// Proves that the store can be reached and, as far as reading tells, used. Writes nothing.
+    pub(crate) async fn probe(&self) -> Result<()> {
+        match self {
+            Self::File(backend) => backend.probe().await,
+            Self::S3(backend) => backend.probe().await,
+        }
+    }
+
+    pub(crate) fn describe(&self, key: &str) -> String {
+        match self {
+            Self::File(backend) => backend.describe(key),
+            Self::S3(backend) => backend.describe(key),
+        }
+    }
+}
+
+/// An object being written. It exists only once [`ObjectWriter::finish`] has returned; dropping the
+/// writer leaves nothing that anybody would read.
+pub enum ObjectWriter {
+    /// To a local file.
+    File(FileWriter),
+    /// To S3.
+    S3(S3Writer),
+}
+
+impl ObjectWriter {
+    /// Appends bytes. Waits while the store is slower than the caller.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Self::File(writer) => writer.write(bytes).await,
+            Self::S3(writer) => writer.write(bytes).await,
+        }
+    }
+
+    /// Makes the object exist, durably, unless one of that key exists already.
+    pub async fn finish(self) -> Result<()> {
+        match self {
+            Self::File(writer) => writer.finish().await,
+            Self::S3(writer) => writer.finish().await,
+        }
+    }
+
+    /// Gives the object up and clears what was sent so far.
+    pub async fn abort(self) -> Result<()> {
+        match self {
+            Self::File(writer) => writer.abort().await,
+            Self::S3(writer) => writer.abort().await,
+        }
+    }
+}
+
+/// An object being read, block by block.
+pub enum ObjectReader {
+    /// From a local file.
+    File(FileReader),
+    /// From S3.
+    S3(S3Reader),
+}
+
+impl ObjectReader {
+    /// The next block; nothing at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        match self {
+            Self::File(reader) => reader.next().await,
+            Self::S3(reader) => reader.next().await,
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The lease: one process at a time acts on a run.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use towpath_model::document;
+use towpath_model::lease::Lease;
+use towpath_model::{ErrorKind, Failure, Result};
+
+use crate::run_store::RunStore;
+
+const KEY: &str = "lease.json";
+
+/// This process, as the lease names it.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// Host name.
+    pub host: String,
+    /// Process id.
+    pub pid: u32,
+}
+
+impl Process {
+    fn holder(&self) -> String {
+        format!(
+            "{}/{}/{}",
+            self.host,
+            self.pid,
+            start_time(self.pid).unwrap_or_default()
+        )
+    }
+
+    /// Whether a holder of this host is a process that no longer runs: then nobody needs to wait
+    /// for its lease to lapse.
+    fn has_died(&self, holder: &str) -> bool {
+        let mut parts = holder.rsplitn(3, '/');
+        let (Some(started), Some(pid), Some(host)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return false;
+        };
+        if host != self.host || started.is_empty() {
+            return false;
+        }
+        match pid.parse().ok().and_then(start_time) {
+            Some(now) => now != started,
+            None => true,
+        }
+    }
+}
+
+/// When a process started, in the kernel's ticks: with the pid it names a process for good. Only
+/// where there is a `/proc`; elsewhere a dead holder's lease has to lapse.
+fn start_time(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command name may hold spaces and brackets; fields count from the last bracket.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    let state = fields.next()?;
+    // A zombie has ended; only its parent has not noticed.
+    if state == "Z" {
+        return None;
+    }
+    fields.nth(18).map(str::to_owned)
+}
+
+/// How to hold a lease.
+#[derive(Debug, Clone)]
+pub struct LeaseOptions {
+    /// Who asks.
+    pub process: Process,
+    /// A random word for this holding.
+    pub token: String,
+    /// What for.
+    pub command: String,
+    /// How long it binds others after the last renewal.
+    pub ttl: Duration,
+}
+
+/// A lease that is held, and renewed in the background until it is released.
+pub struct HeldLease {
+    store: RunStore,
+    options: LeaseOptions,
+    renewal: JoinHandle<()>,
+    lost: watch::Receiver<bool>,
+}
+
+impl HeldLease {
+    /// Takes the run's lease; [`ErrorKind::LeaseHeld`] when a live process has it.
+    pub async fn acquire(store: &RunStore, options: LeaseOptions) -> Result<Self> {
+        let (bytes, version) = store.get_versioned(KEY).await?;
+        if let Some(bytes) = bytes {
+            let current: Lease = document::parse(&bytes, &store.describe(KEY))?;
+            if current.is_held(now_s()) && !options.process.has_died(&current.holder) {
+                return Err(held(store, &current));
+            }
+        }
+        let bytes = document::render(&lease(&options, options.ttl))?;
+        if !store.replace(KEY, bytes, &version).await? {
+            return Err(Failure::new(
+                ErrorKind::LeaseHeld,
+                format!("another process just took the lease of run {}", store.run()),
+            )
+            .hint("wait for it, or look with `towpath status`"));
+        }
+        let (tell, lost) = watch::channel(false);
+        let renewal = tokio::spawn(renew(store.clone(), options.clone(), tell));
+        Ok(Self {
+            store: store.clone(),
+            options,
+            renewal,
+            lost,
+        })
+    }
+
+    /// Waits until the lease is lost; forever while it is held.
+    pub fn lost(&self) -> impl Future<Output = Failure> + Send + use<> {
+        let mut lost = self.lost.clone();
+        let run = self.store.run().clone();
+        async move {
+            if lost.wait_for(|lost| *lost).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            Failure::new(ErrorKind::LeaseHeld, format!("the lease of run {run} was lost"))
+                .hint("the store could not be reached for too long and another process may act now; look with `towpath status`")
+        }
+    }
+
+    /// Gives the lease back.
+    pub async fn release(self) -> Result<()> {
+        self.renewal.abort();
+        let (bytes, version) = self.store.get_versioned(KEY).await?;
+        let Some(bytes) = bytes else { return Ok(()) };
+        let current: Lease = document::parse(&bytes, &self.store.describe(KEY))?;
+        if current.token == self.options.token {
+            let released = document::render(&lease(&self.options, Duration::ZERO))?;
+            self.store.replace(KEY, released, &version).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for HeldLease {
+    fn drop(&mut self) {
+        self.renewal.abort();
+    }
+}
+
+/// Renews at a third of the time to live; gives up when the lease is not ours any more, or when it
+/// would have lapsed.
+async fn renew(store: RunStore, options: LeaseOptions, tell: watch::Sender<bool>) {
+    let mut renewed_at = std::time::Instant::now();
+    loop {
+        tokio::time::sleep(options.ttl / 3).await;
+        match renew_once(&store, &options).await {
+            Ok(true) => renewed_at = std::time::Instant::now(),
+            Ok(false) => break,
+            Err(cause) => {
+                tracing::warn!(?cause, "could not renew the lease");
+                if renewed_at.elapsed() >= options.ttl {
+                    break;
+                }
+            }
+        }
+    }
+    // Nobody listening means the holder is gone already.
+    let _ = tell.send(true);
+}
+
+async fn renew_once(store: &RunStore, options: &LeaseOptions) -> Result<bool> {
+    let (bytes, version) = store.get_versioned(KEY).await?;
+    let Some(bytes) = bytes else { return Ok(false) };
+    let current: Lease = document::parse(&bytes, &store.describe(KEY))?;
+    if current.token != options.token {
+        return Ok(false);
+    }
+    store
+        .replace(
+            KEY,
+            document::render(&lease(options, options.ttl))?,
+            &version,
+        )
+        .await
+}
+
+fn lease(options: &LeaseOptions, ttl: Duration) -> Lease {
+    Lease {
+        holder: options.process.holder(),
+        token: options.token.clone(),
+        command: options.command.clone(),
+        renewed_at_s: now_s(),
+        ttl_s: ttl.as_secs(),
+    }
+}
+
+fn held(store: &RunStore, current: &Lease) -> Failure {
+    let remaining = current
+        .renewed_at_s
+        .saturating_add(current.ttl_s)
+        .saturating_sub(now_s());
+    Failure::new(
+        ErrorKind::LeaseHeld,
+        format!(
+            "run {} is leased by {} ({})",
+            store.run(),
+            current
+                .holder
+                .rsplit_once('/')
+                .map_or(current.holder.as_str(), |(who, _)| who),
+            current.command
+        ),
+    )
+    .at(store.describe(KEY))
+    .hint(format!(
+        "wait for that process or end it; if it is dead, its lease lapses in {remaining} s"
+    ))
+}
+
+fn now_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map(|since| since.as_secs())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{StoreLocation, StoreOptions};
+    use towpath_model::RunId;
+
+    fn options(token: &str, pid: u32) -> LeaseOptions {
+        LeaseOptions {
+            process: Process {
+                host: "here".to_owned(),
+                pid,
+            },
+            token: token.to_owned(),
+            command: "run".to_owned(),
+            ttl: Duration::from_secs(60),
+        }
+    }
+
+    async fn store(directory: &std::path::Path) -> RunStore {
+        let location = StoreLocation::File {
+            directory: directory.to_owned(),
+        };
+        let run = RunId::compose("20260101", [1; 5]);
+        RunStore::open(&location, &run, &StoreOptions::default()).await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_live_process_at_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(directory.path()).await;
+        let me = std::process::id();
+        let first = HeldLease::acquire(&store, options("a", me)).await.unwrap();
+        let Err(refused) = HeldLease::acquire(&store, options("b", me)).await else {
+            panic!("a held lease was taken");
+        };
+        assert_eq!(refused.kind(), ErrorKind::LeaseHeld);
+        first.release().await.unwrap();
+        HeldLease::acquire(&store, options("b", me)).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_lease_of_a_dead_process_of_this_host_is_taken_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(directory.path()).await;
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let holder = HeldLease::acquire(&store, options("a", child.id()))
+            .await
+            .unwrap();
+        child.wait().unwrap();
+        HeldLease::acquire(&store, options("b", std::process::id()))
+            .await
+            .unwrap();
+        drop(holder);
+    }
+}
