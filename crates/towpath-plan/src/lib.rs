@@ -1,1 +1,10 @@
-//! Checks, chunk split and plan.
+//! From what is there to what will happen: checks, chunk split, plan. Reads, never writes.
+
+pub mod checks;
+mod format;
+mod plan;
+mod split;
+
+pub use format::choose_format;
+pub use plan::{PlanOptions, plan, planned_relations};
+pub use split::split;

@@ -1,0 +1,147 @@
+//! Puts the plan together. A pure function of what was read.
+
+use towpath_model::digest::Hash;
+use towpath_model::inventory::{Relation, RelationKind, ServerFacts};
+use towpath_model::plan::{
+    CheckResult, DatabaseIdentity, DecisionCounts, Plan, PlannedChunk, PlannedTable,
+};
+use towpath_model::schema::{CleanSchema, Decision, SchemaReport};
+use towpath_model::structure::{ObjectId, ObjectKind};
+use towpath_model::{QualifiedName, Result, RunId, TableId, script};
+
+use crate::format::choose_format;
+use crate::split::split;
+
+/// What the plan depends on beside the databases.
+#[derive(Debug, Clone)]
+pub struct PlanOptions {
+    /// The run.
+    pub run: RunId,
+    /// Now, RFC 3339 in UTC.
+    pub now: String,
+    /// Version of towpath.
+    pub made_by: String,
+    /// Run store, without secrets.
+    pub store: String,
+    /// Bytes of heap and TOAST per chunk.
+    pub chunk_bytes: u64,
+    /// `host:port/database` of the source.
+    pub source_endpoint: String,
+    /// The same of the target.
+    pub target_endpoint: String,
+}
+
+/// Bytes per second that a copy is assumed to move, for the estimate: the slowest rate measured on
+/// two busy cores, indexes and constraints included (`docs/performance.md`).
+const ASSUMED_BYTES_PER_SECOND: u64 = 30 << 20;
+
+/// The relations whose rows go to the target: tables that the schema report keeps.
+pub fn planned_relations<'r>(
+    relations: &'r [Relation],
+    report: &SchemaReport,
+) -> Vec<&'r Relation> {
+    let goes = |decision: Decision| matches!(decision, Decision::Kept | Decision::Rewritten);
+    relations
+        .iter()
+        .filter(|relation| relation.kind == RelationKind::Table && relation.extension.is_none())
+        .filter(|relation| {
+            let id = ObjectId::of(
+                ObjectKind::Table,
+                &relation.name.schema,
+                &relation.name.name,
+            );
+            report.find(&id).is_some_and(|object| goes(object.decision))
+        })
+        .collect()
+}
+
+/// Makes the plan.
+pub fn plan(
+    source: &ServerFacts,
+    target: &ServerFacts,
+    relations: &[Relation],
+    sequences: &[QualifiedName],
+    schema: &CleanSchema,
+    checks: Vec<CheckResult>,
+    options: &PlanOptions,
+) -> Result<Plan> {
+    let mut tables: Vec<PlannedTable> = planned_relations(relations, &schema.report)
+        .into_iter()
+        .map(|relation| planned_table(relation, source, target, options))
+        .collect();
+    // Biggest first: the longest work must not begin last.
+    tables.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
+    let bytes: u64 = tables.iter().map(|table| table.bytes).sum();
+    let report = &schema.report;
+    Ok(Plan {
+        run: options.run.clone(),
+        created_at: options.now.clone(),
+        made_by: options.made_by.clone(),
+        source: DatabaseIdentity {
+            endpoint: options.source_endpoint.clone(),
+            facts: source.clone(),
+        },
+        target: DatabaseIdentity {
+            endpoint: options.target_endpoint.clone(),
+            facts: target.clone(),
+        },
+        store: options.store.clone(),
+        sequences: planned_sequences(sequences, report),
+        pre_data: hash_of(&schema.pre_data)?,
+        post_data: hash_of(&schema.post_data)?,
+        decisions: DecisionCounts {
+            kept: report.count(Decision::Kept),
+            rewritten: report.count(Decision::Rewritten),
+            emulated: report.count(Decision::Emulated),
+            dropped: report.count(Decision::Dropped),
+        },
+        checks,
+        estimated_seconds: bytes.div_ceil(ASSUMED_BYTES_PER_SECOND).max(1),
+        tables,
+    })
+}
+
+fn hash_of(statements: &[script::Statement]) -> Result<Hash> {
+    Ok(script::hash(&script::render(statements)?))
+}
+
+fn planned_table(
+    relation: &Relation,
+    source: &ServerFacts,
+    target: &ServerFacts,
+    options: &PlanOptions,
+) -> PlannedTable {
+    let (format, format_reason) = choose_format(relation, source.major(), target.major());
+    let copied = || relation.columns.iter().filter(|column| !column.generated);
+    let mut key: Vec<_> = copied()
+        .filter_map(|c| c.key_position.map(|at| (at, c.name.clone())))
+        .collect();
+    key.sort();
+    let chunks: Vec<PlannedChunk> = split(relation, options.chunk_bytes);
+    PlannedTable {
+        id: TableId::of(&relation.name),
+        name: relation.name.clone(),
+        columns: copied().map(|column| column.name.clone()).collect(),
+        types: copied().map(|column| column.type_name.clone()).collect(),
+        key: key.into_iter().map(|(_, name)| name).collect(),
+        format,
+        format_reason,
+        bytes: relation.bytes,
+        estimated_rows: relation.estimated_rows,
+        force_row_security: relation.force_row_security,
+        chunks,
+    }
+}
+
+fn planned_sequences(sequences: &[QualifiedName], report: &SchemaReport) -> Vec<QualifiedName> {
+    sequences
+        .iter()
+        .filter(|name| {
+            let id = ObjectId::of(ObjectKind::Sequence, &name.schema, &name.name);
+            report.find(&id).is_some_and(|object| {
+                matches!(object.decision, Decision::Kept | Decision::Rewritten)
+            })
+        })
+        .cloned()
+        .collect()
+}

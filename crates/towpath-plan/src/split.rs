@@ -1,0 +1,92 @@
+//! Cuts a table into slices of heap pages of about equal bytes.
+
+use towpath_model::inventory::Relation;
+use towpath_model::plan::{PageRange, PlannedChunk};
+
+/// Slices of a relation, each of about `chunk_bytes` of heap and TOAST. Together they cover every
+/// page that exists or will exist: the last slice is open, so rows that moved to new pages between
+/// plan and snapshot are not missed.
+pub fn split(relation: &Relation, chunk_bytes: u64) -> Vec<PlannedChunk> {
+    let wanted = relation
+        .bytes
+        .div_ceil(chunk_bytes.max(1))
+        .clamp(1, 100_000);
+    let chunks = u32::try_from(wanted.min(relation.pages.max(1))).unwrap_or(1);
+    if chunks == 1 {
+        return vec![PlannedChunk { no: 1, pages: None }];
+    }
+    // Page numbers are 32 bits wide in PostgreSQL (`BlockNumber`).
+    let pages = u32::try_from(relation.pages).unwrap_or(u32::MAX - 1);
+    let first_page = |index: u32| {
+        let page = u64::from(pages) * u64::from(index) / u64::from(chunks);
+        u32::try_from(page).unwrap_or(u32::MAX - 1)
+    };
+    (0..chunks)
+        .map(|index| PlannedChunk {
+            no: index + 1,
+            pages: Some(PageRange {
+                from_page: first_page(index),
+                to_page: (index + 1 < chunks).then(|| first_page(index + 1)),
+            }),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use towpath_model::QualifiedName;
+    use towpath_model::inventory::RelationKind;
+
+    fn relation(pages: u64, bytes: u64) -> Relation {
+        Relation {
+            name: QualifiedName::new("public", "t"),
+            oid: 1,
+            kind: RelationKind::Table,
+            owner: "postgres".to_owned(),
+            extension: None,
+            readable: true,
+            row_security: false,
+            force_row_security: false,
+            unlogged: false,
+            is_child: false,
+            pages,
+            bytes,
+            estimated_rows: -1,
+            columns: Vec::new(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_page_is_in_exactly_one_slice(pages in 0u64..5_000, per_page in 0u64..200_000, chunk in 1u64..10_000_000, probe in 0u32..6_000) {
+            let chunks = split(&relation(pages, pages * per_page), chunk);
+            let holding = chunks
+                .iter()
+                .filter(|chunk| match chunk.pages {
+                    None => true,
+                    Some(range) => {
+                        probe >= range.from_page && range.to_page.is_none_or(|to| probe < to)
+                    }
+                })
+                .count();
+            prop_assert_eq!(holding, 1);
+            prop_assert!(chunks.iter().enumerate().all(|(i, c)| c.no as usize == i + 1));
+        }
+    }
+
+    #[test]
+    fn a_table_of_no_pages_is_one_chunk() {
+        assert_eq!(
+            split(&relation(0, 0), 1),
+            vec![PlannedChunk { no: 1, pages: None }]
+        );
+    }
+
+    #[test]
+    fn a_terabyte_plans_well() {
+        let chunks = split(&relation(134_217_728, 1 << 40), 64 << 20);
+        assert_eq!(chunks.len(), 16_384);
+    }
+}
