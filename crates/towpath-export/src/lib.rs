@@ -1,1 +1,17 @@
-//! Export: one snapshot to a sealed manifest.
+//! Export: one snapshot, every chunk stored durably, then a sealed manifest.
+//!
+//! Entry points: [`copy()`] stores the chunks that are not stored yet, [`prove`] shows which chunks
+//! of an earlier snapshot still hold under a new one, [`seal`] writes the manifest.
+
+mod copy;
+mod options;
+mod prove;
+mod reading;
+mod rows;
+mod seal;
+mod worker;
+
+pub use copy::copy;
+pub use options::{ExportContext, ExportOptions};
+pub use prove::{Proven, prove};
+pub use seal::{SealInputs, seal};

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod report;
 pub mod schema;
 pub mod script;
+pub mod stop;
 pub mod structure;
 pub mod verification;
 

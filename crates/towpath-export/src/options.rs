@@ -1,0 +1,57 @@
+//! What an export needs to know.
+
+use towpath_model::connection::{ConnectionUrl, Side};
+use towpath_model::digest::RunKey;
+use towpath_model::event::Events;
+use towpath_model::plan::Plan;
+use towpath_model::stop::Stop;
+use towpath_model::{Result, RunId};
+use towpath_postgres::{Session, SessionOptions};
+use towpath_store::{Journal, RunStore};
+
+/// Settings of an export.
+#[derive(Debug, Clone)]
+pub struct ExportOptions {
+    /// Chunks read at once; one connection each.
+    pub jobs: usize,
+    /// How to connect.
+    pub session: SessionOptions,
+}
+
+/// Everything that every worker of an export shares.
+#[derive(Clone)]
+pub struct ExportContext {
+    /// Source.
+    pub source: ConnectionUrl,
+    /// Name of the exported snapshot.
+    pub snapshot_id: String,
+    /// Run store.
+    pub store: RunStore,
+    /// Journal.
+    pub journal: Journal,
+    /// Plan.
+    pub plan: std::sync::Arc<Plan>,
+    /// Key of the row digests.
+    pub key: RunKey,
+    /// Settings.
+    pub options: ExportOptions,
+    /// Where progress goes.
+    pub events: Events,
+    /// Raised when the work should end at the next safe point.
+    pub stop: Stop,
+}
+
+impl ExportContext {
+    /// A new session in the exported snapshot.
+    pub(crate) async fn connect(&self, worker: usize) -> Result<Session> {
+        let mut options = self.options.session.clone();
+        options.application_name = application_name(&self.plan.run, worker);
+        let mut session = Session::connect(&self.source, Side::Source, &options).await?;
+        session.begin_reading_snapshot(&self.snapshot_id).await?;
+        Ok(session)
+    }
+}
+
+fn application_name(run: &RunId, worker: usize) -> String {
+    format!("towpath/{run}/export-{worker}")
+}
