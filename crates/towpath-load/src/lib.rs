@@ -1,1 +1,22 @@
-//! Load: chunks to the target, exactly once.
+//! Load: schema before, chunks exactly once, constraints after.
+//!
+//! Progress lives in the target, in the schema `towpath`, committed in the same transaction as the
+//! work it tells of. Whatever dies whenever, the ledger and the tables agree, and the same command
+//! goes on.
+
+mod chunks;
+mod clear;
+mod ledger;
+mod options;
+mod phases;
+mod prepare;
+mod script;
+mod sequences;
+
+pub use chunks::load_chunks;
+pub use clear::clear;
+pub use ledger::{LoadedBy, loaded_by};
+pub use options::{LoadContext, LoadOptions};
+pub use phases::post_data;
+pub use prepare::{prepare, reset_stale};
+pub use sequences::set_sequences;

@@ -15,6 +15,7 @@ pub(crate) enum Version {
     Tag(String),
 }
 
+/// Futures of the S3 side are boxed: the SDK's are tens of kibibytes each.
 pub(crate) enum Backend {
     File(FileBackend),
     S3(S3Backend),
@@ -25,7 +26,7 @@ impl Backend {
     pub(crate) async fn put_new(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
         match self {
             Self::File(backend) => backend.put_new(key, &bytes).await,
-            Self::S3(backend) => backend.put_new(key, bytes).await,
+            Self::S3(backend) => Box::pin(backend.put_new(key, bytes)).await,
         }
     }
 
@@ -33,8 +34,7 @@ impl Backend {
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         match self {
             Self::File(backend) => backend.get(key).await,
-            Self::S3(backend) => backend
-                .get(key)
+            Self::S3(backend) => Box::pin(backend.get(key))
                 .await
                 .map(|found| found.map(|(bytes, _)| bytes)),
         }
@@ -44,7 +44,7 @@ impl Backend {
     pub(crate) async fn get_versioned(&self, key: &str) -> Result<(Option<Vec<u8>>, Version)> {
         match self {
             Self::File(backend) => backend.get_versioned(key).await,
-            Self::S3(backend) => Ok(match backend.get(key).await? {
+            Self::S3(backend) => Ok(match Box::pin(backend.get(key)).await? {
                 Some((bytes, tag)) => (Some(bytes), Version::Tag(tag)),
                 None => (None, Version::Absent),
             }),
@@ -55,7 +55,7 @@ impl Backend {
     pub(crate) async fn replace(&self, key: &str, bytes: Vec<u8>, old: &Version) -> Result<bool> {
         match self {
             Self::File(backend) => backend.replace(key, &bytes, old).await,
-            Self::S3(backend) => backend.replace(key, bytes, old).await,
+            Self::S3(backend) => Box::pin(backend.replace(key, bytes, old)).await,
         }
     }
 
@@ -71,7 +71,7 @@ impl Backend {
     pub(crate) async fn reader(&self, key: &str) -> Result<Option<ObjectReader>> {
         match self {
             Self::File(backend) => Ok(backend.reader(key).await?.map(ObjectReader::File)),
-            Self::S3(backend) => Ok(backend.reader(key).await?.map(ObjectReader::S3)),
+            Self::S3(backend) => Ok(Box::pin(backend.reader(key)).await?.map(ObjectReader::S3)),
         }
     }
 
@@ -79,7 +79,7 @@ impl Backend {
     pub(crate) async fn probe(&self) -> Result<()> {
         match self {
             Self::File(backend) => backend.probe().await,
-            Self::S3(backend) => backend.probe().await,
+            Self::S3(backend) => Box::pin(backend.probe()).await,
         }
     }
 
@@ -105,7 +105,7 @@ impl ObjectWriter {
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         match self {
             Self::File(writer) => writer.write(bytes).await,
-            Self::S3(writer) => writer.write(bytes).await,
+            Self::S3(writer) => Box::pin(writer.write(bytes)).await,
         }
     }
 
@@ -113,7 +113,7 @@ impl ObjectWriter {
     pub async fn finish(self) -> Result<()> {
         match self {
             Self::File(writer) => writer.finish().await,
-            Self::S3(writer) => writer.finish().await,
+            Self::S3(writer) => Box::pin(writer.finish()).await,
         }
     }
 
@@ -121,7 +121,7 @@ impl ObjectWriter {
     pub async fn abort(self) -> Result<()> {
         match self {
             Self::File(writer) => writer.abort().await,
-            Self::S3(writer) => writer.abort().await,
+            Self::S3(writer) => Box::pin(writer.abort()).await,
         }
     }
 }
@@ -139,7 +139,7 @@ impl ObjectReader {
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         match self {
             Self::File(reader) => reader.next().await,
-            Self::S3(reader) => reader.next().await,
+            Self::S3(reader) => Box::pin(reader.next()).await,
         }
     }
 }

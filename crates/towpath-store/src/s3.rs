@@ -22,6 +22,10 @@ use crate::run_store::StoreOptions;
 /// parts: 80 GiB an object, far above any chunk.
 const PART: usize = 8 << 20;
 
+/// Tags of staged data. A lifecycle rule cannot name `<run>/chunks/` of every run by prefix, so it
+/// finds what may be deleted by this tag.
+const STAGED: &str = "towpath=staged";
+
 #[derive(Clone)]
 pub(crate) struct S3Backend {
     client: Client,
@@ -71,18 +75,26 @@ impl S3Backend {
     }
 
     pub(crate) async fn put_new(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
-        self.put(key, bytes, &Version::Absent)
-            .await?
-            .then_some(())
-            .ok_or_else(|| self.exists(key))
+        self.put_absent(key, bytes, None).await
+    }
+
+    async fn put_absent(&self, key: &str, bytes: Vec<u8>, tags: Option<&str>) -> Result<()> {
+        let put = self.put(key, bytes, &Version::Absent, tags).await?;
+        put.then_some(()).ok_or_else(|| self.exists(key))
     }
 
     pub(crate) async fn replace(&self, key: &str, bytes: Vec<u8>, old: &Version) -> Result<bool> {
-        self.put(key, bytes, old).await
+        self.put(key, bytes, old, None).await
     }
 
     /// Puts if the object is of this version; `false` when it is of another.
-    async fn put(&self, key: &str, bytes: Vec<u8>, old: &Version) -> Result<bool> {
+    async fn put(
+        &self,
+        key: &str,
+        bytes: Vec<u8>,
+        old: &Version,
+        tags: Option<&str>,
+    ) -> Result<bool> {
         let request = self
             .client
             .put_object()
@@ -91,6 +103,7 @@ impl S3Backend {
             .checksum_algorithm(ChecksumAlgorithm::Crc32C)
             .set_server_side_encryption(self.encryption())
             .set_ssekms_key_id(self.kms_key.clone())
+            .set_tagging(tags.map(str::to_owned))
             .body(ByteStream::from(bytes));
         let request = match old {
             Version::Absent => request.if_none_match("*"),
@@ -261,6 +274,7 @@ impl S3Writer {
             .create_multipart_upload()
             .bucket(&backend.bucket)
             .key(backend.key(&self.key))
+            .tagging(STAGED)
             .checksum_algorithm(ChecksumAlgorithm::Crc32C)
             .set_server_side_encryption(backend.encryption())
             .set_ssekms_key_id(backend.kms_key.clone())
@@ -313,7 +327,10 @@ impl S3Writer {
     pub(crate) async fn finish(mut self) -> Result<()> {
         if self.upload.is_none() {
             let bytes = std::mem::take(&mut self.buffer);
-            return self.backend.put_new(&self.key, bytes).await;
+            return self
+                .backend
+                .put_absent(&self.key, bytes, Some(STAGED))
+                .await;
         }
         if !self.buffer.is_empty() {
             self.send_part().await?;

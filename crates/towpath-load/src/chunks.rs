@@ -1,0 +1,193 @@
+//! Loads chunks: one transaction each, ledger row included.
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+use towpath_model::event::Stage;
+use towpath_model::failure::Retry;
+use towpath_model::manifest::StoredChunk;
+use towpath_model::name::{quote_identifier, quote_literal};
+use towpath_model::plan::{Format, PlannedTable};
+use towpath_model::{ErrorKind, Failure, Result};
+use towpath_postgres::Session;
+use towpath_store::ChunkReader;
+
+use crate::ledger::{self, ChunkRow};
+use crate::options::LoadContext;
+
+/// How often a chunk is tried when a connection breaks.
+const ATTEMPTS: u32 = 3;
+
+/// Loads every chunk that comes, until the sender is dropped. Chunks that are in the ledger are
+/// skipped. Gives the number of chunks that are in afterwards, those skipped included.
+pub async fn load_chunks(
+    context: &LoadContext,
+    chunks: mpsc::Receiver<StoredChunk>,
+) -> Result<u64> {
+    let mut session = context.connect("ledger").await?;
+    let loaded = Arc::new(ledger::chunks(&mut session, &context.plan.run).await?);
+    session.close().await;
+    let chunks = Arc::new(Mutex::new(chunks));
+    let mut workers = JoinSet::new();
+    for number in 0..context.options.jobs.max(1) {
+        workers.spawn(one_worker(
+            context.clone(),
+            number,
+            chunks.clone(),
+            loaded.clone(),
+        ));
+    }
+    let mut total = 0;
+    let mut first_failure: Option<Failure> = None;
+    while let Some(joined) = workers.join_next().await {
+        let failure = match joined {
+            Ok(Ok(count)) => {
+                total += count;
+                continue;
+            }
+            Ok(Err(failure)) => failure,
+            Err(panic) => {
+                Failure::new(ErrorKind::Internal, "a worker of the load panicked").because(panic)
+            }
+        };
+        context.stop.raise();
+        if first_failure
+            .as_ref()
+            .is_none_or(|first| first.kind() == ErrorKind::Interrupted)
+        {
+            first_failure = Some(failure);
+        }
+    }
+    match first_failure {
+        Some(failure) => Err(failure),
+        None => Ok(total),
+    }
+}
+
+async fn one_worker(
+    context: LoadContext,
+    number: usize,
+    chunks: Arc<Mutex<mpsc::Receiver<StoredChunk>>>,
+    loaded: Arc<Vec<ChunkRow>>,
+) -> Result<u64> {
+    let name = format!("{number}");
+    let mut session = context.connect(&name).await?;
+    let mut count = 0;
+    loop {
+        // The lock is held while waiting for the next chunk: whoever waits first gets it first.
+        let Some(chunk) = chunks.lock().await.recv().await else {
+            break;
+        };
+        context.stop.check()?;
+        if !loaded.iter().any(|row| row.is(&chunk)) {
+            let mut attempt = 1;
+            while let Err(failure) = load_chunk(&context, &mut session, &chunk).await {
+                if failure.kind().retry() == Retry::Never || attempt == ATTEMPTS {
+                    return Err(failure
+                        .while_doing(format!("could not load chunk {} into target", chunk.chunk)));
+                }
+                tracing::warn!(?failure, attempt, "trying again on a new connection");
+                attempt += 1;
+                session = context.connect(&name).await?;
+                if is_loaded(&mut session, &context, &chunk).await? {
+                    // The commit went through and its answer was lost.
+                    break;
+                }
+            }
+        }
+        count += 1;
+        context.events.advance(Stage::Load, chunk.raw_bytes);
+    }
+    session.close().await;
+    Ok(count)
+}
+
+async fn is_loaded(
+    session: &mut Session,
+    context: &LoadContext,
+    chunk: &StoredChunk,
+) -> Result<bool> {
+    let rows = ledger::chunks(session, &context.plan.run).await?;
+    Ok(rows.iter().any(|row| row.is(chunk)))
+}
+
+async fn load_chunk(
+    context: &LoadContext,
+    session: &mut Session,
+    chunk: &StoredChunk,
+) -> Result<()> {
+    let table = context.plan.table(&chunk.chunk.table).ok_or_else(|| {
+        Failure::new(
+            ErrorKind::Internal,
+            format!("chunk {} is of no planned table", chunk.chunk),
+        )
+    })?;
+    let mut reader = ChunkReader::open(&context.store, chunk).await?;
+    session.begin_writing().await?;
+    let copied = copy_rows(session, &mut reader, table, context).await;
+    let rows = match copied {
+        Ok(rows) => rows,
+        Err(failure) => {
+            let _ = session.rollback().await;
+            return Err(failure);
+        }
+    };
+    if rows != chunk.digest.rows {
+        let _ = session.rollback().await;
+        return Err(Failure::new(
+            ErrorKind::ChunkCorrupt,
+            format!(
+                "the target took {rows} rows, {} were exported",
+                chunk.digest.rows
+            ),
+        )
+        .at(context.store.describe(&chunk.key)));
+    }
+    ledger::enter_chunk(session, &context.plan.run, chunk).await?;
+    session.commit().await
+}
+
+/// Sends the chunk's bytes. The reader proves hashes and sizes before it says that it is at the
+/// end; nothing is committed before that.
+async fn copy_rows(
+    session: &mut Session,
+    reader: &mut ChunkReader,
+    table: &PlannedTable,
+    context: &LoadContext,
+) -> Result<u64> {
+    let mut copy = session.copy_in(&copy_statement(table, context)).await?;
+    loop {
+        match reader.next().await {
+            Ok(Some(block)) => copy.send(&block).await?,
+            Ok(None) => return copy.finish().await,
+            Err(failure) => {
+                copy.abort("the stored chunk is damaged").await?;
+                return Err(failure);
+            }
+        }
+    }
+}
+
+fn copy_statement(table: &PlannedTable, context: &LoadContext) -> String {
+    let columns: Vec<String> = table.columns.iter().map(|c| quote_identifier(c)).collect();
+    // A table without columns to copy takes no column list, not even an empty one.
+    let columns = if columns.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", columns.join(", "))
+    };
+    let options = match table.format {
+        Format::Binary => "format binary".to_owned(),
+        Format::Csv => {
+            format!(
+                "format csv, null {}",
+                quote_literal(&context.key.null_marker())
+            )
+        }
+    };
+    format!(
+        "copy {}{columns} from stdin with ({options})",
+        table.name.quoted()
+    )
+}

@@ -1,0 +1,89 @@
+//! Makes the target ready for rows: ledger, schema before the data, and nothing stale.
+
+use towpath_model::event::{Stage, Unit};
+use towpath_model::manifest::StoredChunk;
+use towpath_model::script::Statement;
+use towpath_model::{QualifiedName, Result};
+use towpath_postgres::Session;
+
+use crate::ledger;
+use crate::options::LoadContext;
+use crate::script::{PRE_DATA, run_batch};
+
+/// Statements per transaction. All of a small schema goes in or nothing does; a huge one must not
+/// run into the limit on locks that one transaction holds.
+const BATCH: usize = 1000;
+
+/// Functions may call what comes later in the script, or what the target will never have; they are
+/// carried all the same, and the report says which will fail.
+const SETTINGS: &str = "set local check_function_bodies = off";
+
+/// Makes the ledger and applies the pre-data script, each statement once.
+pub async fn prepare(context: &LoadContext, pre_data: &[Statement]) -> Result<()> {
+    let mut session = context.connect("prepare").await?;
+    end_leftovers(&mut session, context).await?;
+    ledger::open(&mut session, &context.plan).await?;
+    let run = &context.plan.run;
+    let done = ledger::steps(&mut session, run, PRE_DATA).await?;
+    let left: Vec<&Statement> = pre_data
+        .iter()
+        .filter(|statement| !done.contains(&statement.no))
+        .collect();
+    context
+        .events
+        .start(Stage::Plan, left.len() as u64, Unit::Items);
+    for batch in left.chunks(BATCH) {
+        context.stop.check()?;
+        run_batch(&mut session, run, PRE_DATA, batch, SETTINGS).await?;
+        context.events.advance(Stage::Plan, batch.len() as u64);
+    }
+    context.events.finish(Stage::Plan);
+    session.close().await;
+    Ok(())
+}
+
+/// Ends sessions that a killed process of this run left on the target. Safe because the lease is
+/// ours: no live process works on this run.
+async fn end_leftovers(session: &mut Session, context: &LoadContext) -> Result<()> {
+    session
+        .execute_with(
+            "select pg_catalog.pg_terminate_backend(pid, 5000)
+               from pg_catalog.pg_stat_activity
+              where usename = current_user
+                and datname = pg_catalog.current_database()
+                and pid <> pg_catalog.pg_backend_pid()
+                and pg_catalog.starts_with(application_name, $1)",
+            &[&context.application_prefix()],
+        )
+        .await
+        .map(|_| ())
+}
+
+/// Empties tables that hold a chunk which is not among `known`: it was loaded from a snapshot that
+/// is gone and shows other rows now. Must run before any chunk is loaded.
+pub async fn reset_stale(
+    context: &LoadContext,
+    known: &[StoredChunk],
+) -> Result<Vec<QualifiedName>> {
+    let mut session = context.connect("reset").await?;
+    let run = &context.plan.run;
+    let rows = ledger::chunks(&mut session, run).await?;
+    let mut reset = Vec::new();
+    for table in &context.plan.tables {
+        let stale = rows
+            .iter()
+            .filter(|row| row.table_id == table.id.as_str())
+            .any(|row| !known.iter().any(|chunk| row.is(chunk)));
+        if stale {
+            session.begin_writing().await?;
+            session
+                .execute(&format!("truncate only {}", table.name.quoted()))
+                .await?;
+            ledger::forget_table(&mut session, run, table.id.as_str()).await?;
+            session.commit().await?;
+            reset.push(table.name.clone());
+        }
+    }
+    session.close().await;
+    Ok(reset)
+}

@@ -1,0 +1,207 @@
+//! Frames rows in a stream of raw bytes, wherever its blocks begin and end.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use csv_async::{AsyncReaderBuilder, ByteRecord, Terminator};
+use tokio::io::{AsyncRead, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
+use towpath_model::plan::Format;
+use towpath_model::{ErrorKind, Failure, Result};
+
+use crate::bytes_in::BytesIn;
+
+/// Bytes in flight between the decoder and the CSV reader.
+const PIPE: usize = 1 << 20;
+
+/// Told of every row: its bytes exactly as COPY wrote them.
+pub(crate) trait RowVisitor: Send {
+    /// One row.
+    fn row(&mut self, bytes: &[u8]);
+}
+
+/// Tells `visitor` of every row of the stream.
+pub(crate) async fn each_row(
+    source: &mut BytesIn<'_>,
+    format: Format,
+    columns: usize,
+    visitor: &mut dyn RowVisitor,
+) -> Result<()> {
+    match format {
+        Format::Binary => each_binary_row(source, columns, visitor).await,
+        Format::Csv => each_csv_row(source, columns, visitor).await,
+    }
+}
+
+fn malformed(what: impl Into<String>) -> Failure {
+    Failure::new(ErrorKind::ChunkCorrupt, what)
+}
+
+async fn each_binary_row(
+    source: &mut BytesIn<'_>,
+    columns: usize,
+    visitor: &mut dyn RowVisitor,
+) -> Result<()> {
+    const OPENING: [u8; 19] = [
+        b'P', b'G', b'C', b'O', b'P', b'Y', b'\n', 0xff, b'\r', b'\n', 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    ];
+    let mut pending: Vec<u8> = Vec::new();
+    let mut at_start = true;
+    let mut ended = false;
+    while let Some(block) = source.next().await? {
+        pending.extend_from_slice(&block);
+        let mut rest = pending.as_slice();
+        if at_start {
+            if rest.len() < OPENING.len() {
+                continue;
+            }
+            rest = rest
+                .strip_prefix(&OPENING)
+                .ok_or_else(|| malformed("the rows do not open as binary COPY"))?;
+            at_start = false;
+        }
+        while !ended {
+            match next_tuple(rest, columns)? {
+                Tuple::Row(length) => {
+                    let (row, after) = rest.split_at(length);
+                    visitor.row(row);
+                    rest = after;
+                }
+                Tuple::End => {
+                    ended = true;
+                    rest = &rest[2..];
+                }
+                Tuple::Incomplete => break,
+            }
+        }
+        let left = rest.len();
+        pending.drain(..pending.len() - left);
+    }
+    if !ended || !pending.is_empty() {
+        return Err(malformed("the rows do not end as binary COPY does"));
+    }
+    Ok(())
+}
+
+enum Tuple {
+    Row(usize),
+    End,
+    Incomplete,
+}
+
+fn next_tuple(bytes: &[u8], columns: usize) -> Result<Tuple> {
+    let mut cursor = bytes;
+    let Some(count) = take::<2>(&mut cursor).map(i16::from_be_bytes) else {
+        return Ok(Tuple::Incomplete);
+    };
+    if count == -1 {
+        return Ok(Tuple::End);
+    }
+    if usize::try_from(count).ok() != Some(columns) {
+        return Err(malformed(format!(
+            "a row has {count} fields, expected {columns}"
+        )));
+    }
+    for _ in 0..columns {
+        let Some(length) = take::<4>(&mut cursor).map(i32::from_be_bytes) else {
+            return Ok(Tuple::Incomplete);
+        };
+        match usize::try_from(length) {
+            Ok(length) => match cursor.get(length..) {
+                Some(after) => cursor = after,
+                None => return Ok(Tuple::Incomplete),
+            },
+            Err(_) if length == -1 => {}
+            Err(_) => return Err(malformed(format!("a field has length {length}"))),
+        }
+    }
+    Ok(Tuple::Row(bytes.len() - cursor.len()))
+}
+
+fn take<const N: usize>(cursor: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, after) = cursor.split_first_chunk::<N>()?;
+    *cursor = after;
+    Some(*head)
+}
+
+/// Keeps a copy of what the CSV reader has read, so that a row's own bytes can be hashed: the
+/// fields alone would not tell how they were quoted.
+struct Tee {
+    pipe: DuplexStream,
+    copy: VecDeque<u8>,
+}
+
+impl AsyncRead for Tee {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.pipe).poll_read(context, buffer);
+        if let Poll::Ready(Ok(())) = &polled {
+            let read = buffer.filled()[before..].to_vec();
+            self.copy.extend(read);
+        }
+        polled
+    }
+}
+
+async fn each_csv_row(
+    source: &mut BytesIn<'_>,
+    columns: usize,
+    visitor: &mut dyn RowVisitor,
+) -> Result<()> {
+    let (mut writer, reader) = duplex(PIPE);
+    let feed = async move {
+        while let Some(block) = source.next().await? {
+            if writer.write_all(&block).await.is_err() {
+                // The reader gave up; its error says why.
+                break;
+            }
+        }
+        drop(writer);
+        Ok(())
+    };
+    let read = async move {
+        let tee = Tee {
+            pipe: reader,
+            copy: VecDeque::new(),
+        };
+        let mut csv = AsyncReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .terminator(Terminator::Any(b'\n'))
+            .buffer_capacity(64 << 10)
+            .create_reader(tee);
+        let mut record = ByteRecord::new();
+        let mut row = Vec::new();
+        loop {
+            let from = csv.position().byte();
+            let more = csv
+                .read_byte_record(&mut record)
+                .await
+                .map_err(|cause| malformed("the rows are not CSV").because(cause))?;
+            if !more {
+                return Ok(());
+            }
+            if record.len() != columns {
+                return Err(malformed(format!(
+                    "a row has {} fields, expected {columns}",
+                    record.len()
+                )));
+            }
+            let length = usize::try_from(csv.position().byte() - from).unwrap_or(usize::MAX);
+            let copy = &mut csv.get_mut().copy;
+            row.clear();
+            row.extend(copy.drain(..length.min(copy.len())));
+            if row.len() != length || row.last() != Some(&b'\n') {
+                return Err(malformed("a row does not end as COPY ends it"));
+            }
+            visitor.row(&row);
+        }
+    };
+    let (fed, read): (Result<()>, Result<()>) = tokio::join!(feed, read);
+    // A source that broke makes the reader complain too; the source's error is the cause.
+    fed.and(read)
+}

@@ -1,0 +1,32 @@
+//! Sequences of the target against the manifest.
+
+use towpath_model::Result;
+use towpath_model::inventory::SequenceState;
+use towpath_model::verification::Difference;
+use towpath_postgres::{Session, catalog};
+
+/// Compares every sequence of the manifest.
+pub(crate) async fn check(
+    session: &mut Session,
+    expected: &[SequenceState],
+) -> Result<Vec<Difference>> {
+    session.begin_reading().await?;
+    let there = catalog::sequences(session).await?;
+    let known: Vec<_> = expected
+        .iter()
+        .map(|s| s.name.clone())
+        .filter(|name| there.contains(name))
+        .collect();
+    let found = catalog::sequence_states(session, &known).await?;
+    session.rollback().await?;
+    Ok(expected
+        .iter()
+        .filter_map(|expected| {
+            let found = found.iter().find(|state| state.name == expected.name);
+            (found != Some(expected)).then(|| Difference::Sequence {
+                expected: expected.clone(),
+                found: found.cloned(),
+            })
+        })
+        .collect())
+}
