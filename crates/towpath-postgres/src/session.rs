@@ -197,6 +197,14 @@ impl Session {
         self.pin().await
     }
 
+    /// The same, but able to write: for a proof that lifts forced row-level security inside a
+    /// transaction that is rolled back. The caller never commits it.
+    pub async fn begin_proving(&mut self) -> Result<()> {
+        self.execute("begin transaction isolation level repeatable read")
+            .await?;
+        self.pin().await
+    }
+
     /// The same in the snapshot that a holder has exported.
     pub async fn begin_reading_snapshot(&mut self, snapshot_id: &str) -> Result<()> {
         self.execute("begin transaction isolation level repeatable read, read only")

@@ -1,1 +1,12 @@
 //! The RDS API: instance facts, parameter groups and snapshots.
+
+mod aws;
+mod client;
+mod instance;
+mod parameters;
+mod snapshot;
+
+pub use client::{AwsOptions, RdsClient};
+pub use instance::{InstanceFacts, ParameterGroup, find_instance};
+pub use parameters::{PARAMETERS, parameters};
+pub use snapshot::{SnapshotFacts, snapshot_id, take_snapshot};

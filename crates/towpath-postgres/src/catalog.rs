@@ -1,1 +1,0 @@
-//! Facts about the server and the relations that hold rows.

@@ -1,0 +1,28 @@
+-- facts about server, database and login
+select pg_catalog.current_setting('server_version_num')::int8 as version_num,
+       pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute')
+           as may_identify,
+       d.datname as database,
+       r.rolname as "user",
+       r.rolsuper as is_superuser,
+       r.rolbypassrls or r.rolsuper as bypasses_rls,
+       r.rolcreaterole or r.rolsuper as can_create_roles,
+       pg_catalog.pg_encoding_to_char(d.encoding) as encoding,
+       -- The column of an ICU locale was renamed in 17, the provider is new in 15.
+       case pg_catalog.to_jsonb(d.*) ->> 'datlocprovider'
+           when 'i' then
+               coalesce(pg_catalog.to_jsonb(d.*) ->> 'datlocale',
+                        pg_catalog.to_jsonb(d.*) ->> 'daticulocale') || ' (icu)'
+           when 'b' then (pg_catalog.to_jsonb(d.*) ->> 'datlocale') || ' (builtin)'
+           else d.datcollate::text
+       end as collation,
+       coalesce((select s.ssl
+                 from pg_catalog.pg_stat_ssl s
+                 where s.pid = pg_catalog.pg_backend_pid()), false) as uses_tls,
+       coalesce((select pg_catalog.jsonb_object_agg(e.name, e.default_version)
+                 from pg_catalog.pg_available_extensions e
+                 where e.default_version is not null), '{}') as available_extensions,
+       pg_catalog.pg_database_size(d.oid) as database_bytes
+from pg_catalog.pg_database d
+join pg_catalog.pg_roles r on r.rolname = current_user
+where d.datname = pg_catalog.current_database()

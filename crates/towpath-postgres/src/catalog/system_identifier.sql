@@ -1,0 +1,1 @@
+select s.system_identifier::text from pg_catalog.pg_control_system() s

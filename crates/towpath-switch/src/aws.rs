@@ -1,0 +1,120 @@
+//! Errors of AWS as letters to the operator, with nothing in them that was a value.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
+use towpath_model::{ErrorKind, Failure};
+
+/// What a service answered.
+#[derive(Debug)]
+struct ServiceAnswer {
+    code: String,
+    message: String,
+}
+
+impl fmt::Display for ServiceAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl Error for ServiceAnswer {}
+
+/// The code of a service's answer, such as `ResourceConflictException`.
+pub(crate) fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<&str> {
+    error.as_service_error().and_then(|answer| answer.code())
+}
+
+/// A failed call. `action` is the IAM action that it needs.
+pub(crate) fn failure<E, R>(
+    error: &SdkError<E, R>,
+    doing: impl Into<String>,
+    action: &str,
+) -> Failure
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: fmt::Debug,
+{
+    let doing = doing.into();
+    let Some(answer) = error.as_service_error() else {
+        return unanswered(error, doing);
+    };
+    let code = answer.code().unwrap_or("unknown error");
+    let failure = Failure::new(ErrorKind::Aws, doing).because(ServiceAnswer {
+        code: code.to_owned(),
+        message: without_values(answer.message().unwrap_or("no message")),
+    });
+    match code {
+        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => failure.hint(
+            format!("the identity towpath runs under needs {action} on it"),
+        ),
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "ExpiredTokenException"
+        | "ExpiredToken"
+        | "InvalidSignatureException" => {
+            failure.hint("the AWS credentials are wrong or have expired; check --profile")
+        }
+        _ => failure,
+    }
+}
+
+fn unanswered<E, R>(error: &SdkError<E, R>, doing: String) -> Failure
+where
+    E: Error + 'static,
+    R: fmt::Debug,
+{
+    let network = match error {
+        SdkError::TimeoutError(_) => true,
+        SdkError::DispatchFailure(cause) => cause.is_io() || cause.is_timeout(),
+        _ => false,
+    };
+    // The chain is told by `Display` alone: `Debug` of a response would show its body.
+    let mut story = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        story.push_str(": ");
+        story.push_str(&error.to_string());
+        cause = error.source();
+    }
+    let kind = if network {
+        ErrorKind::Connect
+    } else {
+        ErrorKind::Aws
+    };
+    Failure::new(kind, doing)
+        .because(story)
+        .hint("check region, endpoint and credentials (--region, --endpoint-url, --profile)")
+}
+
+/// Lambda quotes the whole variable map when it refuses one, and validation errors quote the
+/// value that was refused: what comes after is cut off.
+fn without_values(message: &str) -> String {
+    let cut = ["String measured", "{", "Value '", "value '", "://"]
+        .iter()
+        .filter_map(|mark| message.find(mark))
+        .min()
+        .unwrap_or(message.len());
+    if cut == message.len() {
+        return message.to_owned();
+    }
+    format!(
+        "{} (the rest is left out: it may quote values)",
+        message[..cut].trim_end()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_lose_what_they_quote() {
+        let message = "the environment variables exceeded the 4KB limit. String measured: {\"A\":\"hunter2\"}";
+        assert!(!without_values(message).contains("hunter2"));
+        assert!(without_values(message).contains("4KB limit"));
+        assert!(!without_values("1 error: Value 'hunter2' at 'x'").contains("hunter2"));
+        assert_eq!(without_values("No such function."), "No such function.");
+    }
+}

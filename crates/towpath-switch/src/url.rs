@@ -1,0 +1,511 @@
+//! Connection URLs as consumers write them. The text is taken apart, not normalised: what is not
+//! ours to change comes out as it went in.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use towpath_model::connection::Secret;
+
+use crate::mask::Shown;
+use crate::options::Mapping;
+use crate::server::Place;
+
+/// Everything but RFC 3986's unreserved characters is encoded: right in every part of a URL.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Parameters that exist because of a pooler, and do nothing or harm on a direct connection.
+const POOLER_PARAMETERS: [&str; 5] = [
+    "pgbouncer",
+    "statement_cache_size",
+    "supa",
+    "preparethreshold",
+    "workaround",
+];
+
+/// Parameters that say what the other parts of a URL can say too.
+const PARTS: [&str; 5] = ["host", "port", "user", "password", "dbname"];
+
+/// What a text turned out to be.
+pub(crate) enum Reading<'a> {
+    /// Not a PostgreSQL URL.
+    Other,
+    /// One that cannot be taken apart with certainty.
+    Unreadable,
+    /// A PostgreSQL URL.
+    Url(DatabaseUrl<'a>),
+}
+
+struct Parameter<'a> {
+    raw: &'a str,
+    name: String,
+    value: Secret,
+}
+
+/// A PostgreSQL URL taken apart.
+pub(crate) struct DatabaseUrl<'a> {
+    lead: &'a str,
+    scheme: &'a str,
+    has_login: bool,
+    has_host: bool,
+    user: Option<String>,
+    host: String,
+    port: Option<u16>,
+    database: Option<String>,
+    parameters: Vec<Parameter<'a>>,
+    trail: &'a str,
+}
+
+/// Takes a text apart.
+pub(crate) fn read(text: &str) -> Reading<'_> {
+    let body = text.trim();
+    let Some((scheme, rest)) = body.split_once("://") else {
+        return Reading::Other;
+    };
+    if !is_postgres(scheme) {
+        return Reading::Other;
+    }
+    let lead = &text[..text.len() - text.trim_start().len()];
+    let trail = &text[text.trim_end().len()..];
+    match take_apart(scheme, rest) {
+        Some(url) => Reading::Url(DatabaseUrl { lead, trail, ..url }),
+        None => Reading::Unreadable,
+    }
+}
+
+fn is_postgres(scheme: &str) -> bool {
+    let scheme = scheme.to_ascii_lowercase();
+    let driver = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    match scheme.split_once('+') {
+        Some((base, name)) => matches!(base, "postgres" | "postgresql") && driver(name),
+        None => matches!(
+            scheme.as_str(),
+            "postgres" | "postgresql" | "jdbc:postgresql"
+        ),
+    }
+}
+
+fn take_apart<'a>(scheme: &'a str, rest: &'a str) -> Option<DatabaseUrl<'a>> {
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = place.split_once('/').unwrap_or((place, ""));
+    let (login, server) = match authority.rsplit_once('@') {
+        Some((login, server)) => (Some(login), server),
+        None => (None, authority),
+    };
+    if login.is_some() && is_jdbc(scheme) {
+        return None;
+    }
+    let (host, port) = split_server(server)?;
+    let parameters = query
+        .split('&')
+        .filter(|piece| !piece.is_empty())
+        .map(parameter)
+        .collect::<Option<Vec<_>>>()?;
+    let user = match login.map(|login| login.split_once(':').map_or(login, |(user, _)| user)) {
+        Some(user) => Some(decoded(user)?),
+        None => None,
+    };
+    let named = |name: &str| {
+        parameters
+            .iter()
+            .rev()
+            .find(|parameter| parameter.name == name)
+            .map(|parameter| parameter.value.reveal().to_owned())
+    };
+    let has_host = !host.is_empty();
+    let host = named("host").unwrap_or(decoded(host)?);
+    if host.is_empty() || host.contains(',') {
+        return None;
+    }
+    let port = match named("port") {
+        Some(digits) => Some(digits.parse().ok()?),
+        None => port,
+    };
+    let database = named("dbname").or(Some(decoded(path)?));
+    Some(DatabaseUrl {
+        lead: "",
+        trail: "",
+        scheme,
+        has_login: login.is_some(),
+        has_host,
+        user: named("user").or(user).filter(|user| !user.is_empty()),
+        host,
+        port,
+        database: database.filter(|database| !database.is_empty()),
+        parameters,
+    })
+}
+
+fn is_jdbc(scheme: &str) -> bool {
+    scheme.to_ascii_lowercase().starts_with("jdbc:")
+}
+
+fn split_server(server: &str) -> Option<(&str, Option<u16>)> {
+    let (host, digits) = match server.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']')?;
+            (
+                host,
+                after.strip_prefix(':').or(after.is_empty().then_some(""))?,
+            )
+        }
+        None => server.split_once(':').unwrap_or((server, "")),
+    };
+    if digits.is_empty() {
+        return Some((host, None));
+    }
+    Some((host, Some(digits.parse().ok()?)))
+}
+
+fn parameter(raw: &str) -> Option<Parameter<'_>> {
+    let (name, value) = raw.split_once('=').unwrap_or((raw, ""));
+    Some(Parameter {
+        raw,
+        name: decoded(name)?,
+        value: Secret::new(decoded(value)?),
+    })
+}
+
+fn decoded(text: &str) -> Option<String> {
+    percent_decode_str(text)
+        .decode_utf8()
+        .ok()
+        .map(Cow::into_owned)
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
+impl DatabaseUrl<'_> {
+    /// Where it points.
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place {
+            host: &self.host,
+            port: self.port.unwrap_or(5432),
+            user: self.user.as_deref(),
+            reference: self
+                .parameters
+                .iter()
+                .filter(|parameter| parameter.name == "options")
+                .find_map(|parameter| reference_option(parameter.value.reveal())),
+        }
+    }
+
+    /// The database, when the URL names one.
+    pub(crate) fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
+    /// What a person may see of it.
+    pub(crate) fn masked(&self) -> String {
+        Shown {
+            scheme: self.scheme,
+            user: self.user.as_deref(),
+            host: &self.host,
+            port: self.port,
+            database: self.database.as_deref(),
+            parameters: self
+                .parameters
+                .iter()
+                .map(|parameter| parameter.name.as_str())
+                .filter(|name| !PARTS.contains(name))
+                .collect(),
+        }
+        .text()
+    }
+
+    /// The same URL pointing at the target.
+    pub(crate) fn rewritten(&self, mapping: &Mapping) -> Secret {
+        let mut text = format!("{}{}://", self.lead, self.scheme);
+        text.push_str(&self.login(mapping));
+        text.push_str(&self.server(mapping));
+        text.push('/');
+        text.push_str(&encoded(&mapping.target.database));
+        let query = self.query(mapping);
+        if !query.is_empty() {
+            text.push('?');
+            text.push_str(&query.join("&"));
+        }
+        text.push_str(self.trail);
+        Secret::new(text)
+    }
+
+    fn login(&self, mapping: &Mapping) -> String {
+        if is_jdbc(self.scheme) || (self.has("user") && !self.has_login) {
+            return String::new();
+        }
+        let user = encoded(&mapping.target.user);
+        match &mapping.target.password {
+            Some(password) if !self.has("password") => {
+                format!("{user}:{}@", encoded(password.reveal()))
+            }
+            _ => format!("{user}@"),
+        }
+    }
+
+    fn server(&self, mapping: &Mapping) -> String {
+        let mut text = String::new();
+        if self.has_host || !self.has("host") {
+            text.push_str(&bracketed(&mapping.target.host));
+        }
+        if !self.has("port") {
+            text.push_str(&format!(":{}", mapping.target.port));
+        }
+        text
+    }
+
+    fn query(&self, mapping: &Mapping) -> Vec<String> {
+        let mut query: Vec<String> = self
+            .parameters
+            .iter()
+            .filter_map(|parameter| self.carried(parameter, mapping))
+            .collect();
+        if is_jdbc(self.scheme) {
+            for name in ["user", "password"] {
+                if !self.has(name) {
+                    query.extend(part(name, mapping).map(|value| format!("{name}={value}")));
+                }
+            }
+        }
+        if let Some(mode) = &mapping.sslmode
+            && !self.has(self.sslmode_name())
+        {
+            query.push(format!("{}={}", self.sslmode_name(), encoded(mode)));
+        }
+        query
+    }
+
+    /// What a parameter becomes; nothing when it is dropped.
+    fn carried(&self, parameter: &Parameter<'_>, mapping: &Mapping) -> Option<String> {
+        let name = parameter.name.as_str();
+        let raw_name = parameter.raw.split('=').next().unwrap_or(name);
+        if PARTS.contains(&name) {
+            return part(name, mapping).map(|value| format!("{raw_name}={value}"));
+        }
+        if POOLER_PARAMETERS.contains(&name.to_ascii_lowercase().as_str()) {
+            return None;
+        }
+        if name == "options" && reference_option(parameter.value.reveal()).is_some() {
+            let rest = without_reference(parameter.value.reveal());
+            return (!rest.is_empty()).then(|| format!("{raw_name}={}", encoded(&rest)));
+        }
+        match &mapping.sslmode {
+            Some(mode) if name == self.sslmode_name() => {
+                Some(format!("{raw_name}={}", encoded(mode)))
+            }
+            _ => Some(parameter.raw.to_owned()),
+        }
+    }
+
+    /// asyncpg under SQLAlchemy refuses `sslmode` and takes the same words as `ssl`.
+    fn sslmode_name(&self) -> &'static str {
+        if self.scheme.to_ascii_lowercase().ends_with("+asyncpg") {
+            "ssl"
+        } else {
+            "sslmode"
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.parameters
+            .iter()
+            .any(|parameter| parameter.name == name)
+    }
+}
+
+fn part(name: &str, mapping: &Mapping) -> Option<String> {
+    let target = &mapping.target;
+    match name {
+        "host" => Some(encoded(&target.host)),
+        "port" => Some(target.port.to_string()),
+        "user" => Some(encoded(&target.user)),
+        "dbname" => Some(encoded(&target.database)),
+        _ => target
+            .password
+            .as_ref()
+            .map(|password| encoded(password.reveal())),
+    }
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        encoded(host)
+    }
+}
+
+/// The project reference in `options=reference=<ref>`, which a pooler takes in place of the user's
+/// suffix.
+fn reference_option(options: &str) -> Option<&str> {
+    words(options).find_map(|word| word.strip_prefix("reference="))
+}
+
+fn without_reference(options: &str) -> String {
+    let kept: Vec<&str> = words(options)
+        .filter(|word| !word.starts_with("reference="))
+        .collect();
+    kept.join(" ")
+}
+
+fn words(options: &str) -> impl Iterator<Item = &str> {
+    options.split([' ', '+']).filter(|word| !word.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use towpath_model::connection::{ConnectionUrl, Side};
+
+    fn mapping(password: &str, sslmode: Option<&str>) -> Mapping {
+        let mut target = ConnectionUrl::parse(
+            "postgres://app@orders.x1.eu-west-1.rds.amazonaws.com:5433/or%20ders",
+            Side::Target,
+        )
+        .unwrap();
+        target.password = Some(Secret::new(password));
+        Mapping {
+            source: ConnectionUrl::parse("postgres://u:p@s/d", Side::Source).unwrap(),
+            target,
+            source_hosts: Vec::new(),
+            sslmode: sslmode.map(str::to_owned),
+        }
+    }
+
+    fn url(text: &str) -> DatabaseUrl<'_> {
+        match read(text) {
+            Reading::Url(url) => url,
+            _ => panic!("{text} was not read"),
+        }
+    }
+
+    fn rewritten(text: &str, sslmode: Option<&str>) -> String {
+        url(text)
+            .rewritten(&mapping("p/w@1", sslmode))
+            .reveal()
+            .to_owned()
+    }
+
+    const TARGET: &str = "app:p%2Fw%401@orders.x1.eu-west-1.rds.amazonaws.com:5433/or%20ders";
+
+    #[test]
+    fn keeps_scheme_and_unknown_parameters_in_order() {
+        let pooled = "postgresql://postgres.ref:s%23x@aws-0-eu-west-1.pooler.supabase.com:6543/postgres?schema=a%20b&pgbouncer=true&connection_limit=1&statement_cache_size=0&supa=base-pooler.x&options=reference%3Dref&sslmode=no-verify&flag";
+        assert_eq!(
+            rewritten(pooled, None),
+            format!("postgresql://{TARGET}?schema=a%20b&connection_limit=1&sslmode=no-verify&flag")
+        );
+        assert_eq!(
+            rewritten(pooled, Some("verify-full")),
+            format!(
+                "postgresql://{TARGET}?schema=a%20b&connection_limit=1&sslmode=verify-full&flag"
+            )
+        );
+        assert_eq!(
+            rewritten(
+                "postgres://u:p@h/d?options=reference%3Dref%20-c%20geqo%3Doff",
+                None
+            ),
+            format!("postgres://{TARGET}?options=-c%20geqo%3Doff")
+        );
+    }
+
+    #[test]
+    fn knows_drivers_and_jdbc() {
+        assert_eq!(
+            rewritten("postgresql+asyncpg://u:p@h/d", Some("require")),
+            format!("postgresql+asyncpg://{TARGET}?ssl=require")
+        );
+        assert_eq!(
+            rewritten(
+                "jdbc:postgresql://h:6543/d?user=u&prepareThreshold=0&password=p&ApplicationName=x",
+                Some("require")
+            ),
+            "jdbc:postgresql://orders.x1.eu-west-1.rds.amazonaws.com:5433/or%20ders?user=app&password=p%2Fw%401&ApplicationName=x&sslmode=require"
+        );
+        assert_eq!(
+            rewritten(" postgres://u:p@h/d\n", None),
+            format!(" postgres://{TARGET}\n")
+        );
+        assert_eq!(
+            rewritten("postgres:///d?host=/run/pg&user=u&password=p", None),
+            "postgres://:5433/or%20ders?host=orders.x1.eu-west-1.rds.amazonaws.com&user=app&password=p%2Fw%401"
+        );
+        for other in [
+            "mysql://u:p@h/d",
+            "https://ref.supabase.co",
+            "plain",
+            "prisma+postgres://x",
+        ] {
+            assert!(matches!(read(other), Reading::Other), "{other}");
+        }
+        for broken in [
+            "postgres://u:p/w@h/d",
+            "postgres://a,b/d",
+            "postgres://u@h:port/d",
+        ] {
+            assert!(matches!(read(broken), Reading::Unreadable), "{broken}");
+        }
+    }
+
+    #[test]
+    fn passwords_that_were_never_encoded_still_leave_the_right_host() {
+        let url = url("postgres://u:p#w@x:y@host.example:6000/d");
+        assert_eq!(url.place().host, "host.example");
+        assert_eq!(url.place().port, 6000);
+        assert_eq!(url.place().user, Some("u"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_rewritten_url_parses_back_to_the_target(password in "\\PC{1,40}", jdbc in any::<bool>()) {
+            let mapping = mapping(&password, None);
+            let text = if jdbc { "jdbc:postgresql://h/d?x=1" } else { "postgres://u:p@h/d?x=1" };
+            let rewritten = url(text).rewritten(&mapping);
+            let plain = rewritten.reveal().trim_start_matches("jdbc:");
+            if jdbc {
+                let again = url(rewritten.reveal());
+                let found = again.parameters.iter().find(|it| it.name == "password").unwrap();
+                prop_assert_eq!(found.value.reveal(), &password);
+                prop_assert_eq!(again.database(), Some("or ders"));
+            } else {
+                let parsed = ConnectionUrl::parse(plain, Side::Target).unwrap();
+                prop_assert_eq!(parsed.password.as_ref().unwrap().reveal(), &password);
+                prop_assert_eq!(&parsed.host, &mapping.target.host);
+                prop_assert_eq!(parsed.port, 5433);
+                prop_assert_eq!(&parsed.user, "app");
+                prop_assert_eq!(&parsed.database, "or ders");
+                prop_assert_eq!(parsed.parameter("x"), Some("1"));
+            }
+        }
+
+        #[test]
+        fn unknown_parameters_survive(names in proptest::collection::vec("x_[a-z]{1,8}", 0..6), value in "[a-zA-Z0-9%2]{0,8}") {
+            let query: Vec<String> = names.iter().map(|name| format!("{name}={}", encoded(&value))).collect();
+            let text = format!("postgres://u:p@h/d?{}", query.join("&"));
+            let rewritten = rewritten(&text, None);
+            prop_assert_eq!(rewritten.split_once('?').map_or("", |(_, query)| query), query.join("&"));
+        }
+
+        #[test]
+        fn masks_never_show_password_or_parameter_values(secret in "[a-zA-Z0-9]{12,30}") {
+            for text in [
+                format!("postgres://u:{secret}@h/d?sslpassword={secret}&password={secret}"),
+                format!("jdbc:postgresql://h/d?user=u&password={secret}"),
+                format!("postgres://u:a@b{secret}@h:1/d?{secret}@{secret}"),
+            ] {
+                let url = url(&text);
+                prop_assert!(!url.masked().contains(&secret));
+                let after = url.rewritten(&mapping(&secret, None));
+                prop_assert!(!self::url(after.reveal()).masked().contains(&secret));
+            }
+        }
+    }
+}
