@@ -1,0 +1,201 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Moves a Supabase project's database to Amazon RDS for PostgreSQL, proves the copy, and points
+/// Lambda functions at it, with a way back.
+#[derive(Debug, Parser)]
+#[command(name = "towpath", version, max_term_width = 100)]
+pub struct Arguments {
+    /// Configuration file
+    #[arg(
+        long,
+        global = true,
+        env = "TOWPATH_CONFIG",
+        default_value = "towpath.toml",
+        value_name = "FILE"
+    )]
+    pub config: PathBuf,
+    /// Run store: file:///directory or s3://bucket/prefix
+    #[arg(long, global = true, value_name = "URL")]
+    pub store: Option<String>,
+    /// Root certificates of the source, PEM
+    #[arg(long, global = true, value_name = "FILE")]
+    pub source_root_cert: Option<String>,
+    /// Root certificates of the target, PEM
+    #[arg(long, global = true, value_name = "FILE")]
+    pub target_root_cert: Option<String>,
+    /// Chunks copied, and indexes built, at once
+    #[arg(long, global = true, value_name = "N")]
+    pub jobs: Option<String>,
+    /// How progress is shown
+    #[arg(long, global = true, value_enum)]
+    pub progress: Option<ProgressMode>,
+    /// Machine-readable output on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say more on stderr; twice for even more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    /// Bars on a terminal, lines elsewhere
+    Auto,
+    /// Lines
+    Plain,
+    /// One JSON event a line on stderr
+    Json,
+    /// Nothing
+    None,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a commented towpath.toml
+    Init,
+    /// Go through the checklist: source, target, store, AWS; changes nothing
+    Check,
+    /// Show what a run would do; changes nothing but the plan file
+    Plan(PlanArguments),
+    /// Plan, export, load and verify; stops at the cutover gate; the same command resumes
+    Run(RunArguments),
+    /// Export to the run store only
+    Export(RunArguments),
+    /// Load a sealed export into the target
+    Load(RunArguments),
+    /// Prove that store and target hold what the source held
+    Verify(VerifyArguments),
+    /// Point the selected Lambda functions and secrets at the target
+    Cutover(CutoverArguments),
+    /// Put the configuration of Lambda functions and secrets back as it was
+    Rollback(RollbackArguments),
+    /// Show where a run is
+    Status(RunSelector),
+    /// Write the report of a run as Markdown and JSON
+    Report(ReportArguments),
+    /// Look at the configuration
+    Config {
+        /// What to look at
+        #[command(subcommand)]
+        what: ConfigCommand,
+    },
+}
+
+/// What to look at in the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show the effective settings and where each comes from; secrets are masked
+    Show,
+}
+
+/// Which run.
+#[derive(Debug, Clone, Args)]
+pub struct RunSelector {
+    /// Run id; the current run when left out
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// Write the plan to this file, for `towpath run FILE`
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Arguments of `run`, `export` and `load`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Plan file made by `towpath plan -o`
+    #[arg(value_name = "PLAN")]
+    pub plan: Option<PathBuf>,
+    /// Go on with this run instead of the current one
+    #[arg(long, value_name = "RUN", conflicts_with = "plan")]
+    pub run: Option<String>,
+    /// Start over with a new run
+    #[arg(long, conflicts_with_all = ["plan", "run"])]
+    pub new_run: bool,
+    /// Do not ask; needed where there is no terminal and no plan file
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Drop everything in the target database of this name first
+    #[arg(long, value_name = "DATABASE")]
+    pub replace: Option<String>,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
+pub struct VerifyArguments {
+    /// Run id; the current run when left out
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Look at the stored objects (needs no database)
+    #[arg(long)]
+    pub chunks: bool,
+    /// Look at the rows of every table
+    #[arg(long)]
+    pub rows: bool,
+    /// Look at the sequences
+    #[arg(long)]
+    pub sequences: bool,
+    /// Look at the structure
+    #[arg(long)]
+    pub schema: bool,
+    /// Demand this root hash of the manifest
+    #[arg(long, value_name = "HASH")]
+    pub expect_manifest: Option<String>,
+}
+
+/// Arguments of `cutover`.
+#[derive(Debug, Args)]
+pub struct CutoverArguments {
+    /// Run id; the current run when left out
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Confirm by naming the run, where there is no terminal
+    #[arg(long, value_name = "RUN")]
+    pub confirm: Option<String>,
+    /// Switch although the source has accepted writes since the export, which the target does not
+    /// have; name the run
+    #[arg(long, value_name = "RUN")]
+    pub accept_source_changes: Option<String>,
+    /// Show what would be switched and stop
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArguments {
+    /// Run id; the current run when left out
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// Run id; the current run when left out
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Directory to write report.md and report.json to
+    #[arg(short, long, value_name = "DIRECTORY")]
+    pub output: Option<PathBuf>,
+}

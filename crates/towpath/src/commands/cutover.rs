@@ -1,0 +1,197 @@
+//! `towpath cutover`: points consumers at the target.
+
+use std::io::{BufRead, IsTerminal};
+
+use serde_json::json;
+use towpath_model::journal::RunStage;
+use towpath_model::verification::{Difference, Verification};
+use towpath_model::{ErrorKind, Exit, Failure, Result, RunId};
+use towpath_store::{RunStore, read_journal};
+use towpath_switch::SwitchPlan;
+use towpath_verify::open_manifest;
+
+use crate::arguments::CutoverArguments;
+use crate::commands::{next, show};
+use crate::context::Context;
+use crate::pipeline::{enter, timed, verifying};
+use crate::run_files::{self, StoredPlan};
+use crate::run_state::RunState;
+use crate::{aws, report, table};
+
+/// Gates, then the switch. Undoes itself when anything fails in the middle.
+pub async fn cutover(context: &Context, arguments: &CutoverArguments) -> Result<Exit> {
+    let run = context.run(arguments.run.as_deref())?;
+    if !aws::has_selection(context) {
+        return Err(
+            Failure::new(ErrorKind::Config, "no Lambda function is selected")
+                .hint("set functions, prefixes or tags under [switch]"),
+        );
+    }
+    let store = context.open_store(&run).await?;
+    let plan = run_files::require_plan(&store).await?;
+    let clients = aws::switch_clients(context).await;
+    let bindings = aws::discover(context, &clients).await?;
+    if !context.json {
+        print!("{}", show::bindings(&bindings));
+    }
+    if arguments.dry_run {
+        next(&format!("`towpath cutover {run}` to switch"));
+        return Ok(Exit::Done);
+    }
+    refuse_left_behind(&bindings)?;
+    confirm(&run, arguments)?;
+    let key = aws::undo_key(context)?;
+    let outcome = Box::pin(context.with_lease(
+        &store,
+        &format!("cutover {run}"),
+        async |journal| {
+            require_verified(&store, &plan, &run).await?;
+            source_gate(context, &store, &plan, arguments).await?;
+            enter(&journal, RunStage::Switching).await?;
+            let record = aws::JournalRecord(journal.clone());
+            let switching =
+                towpath_switch::apply(&clients, &store, &key, &bindings, &record, &context.events);
+            let outcome = timed(&journal, "switch", Box::pin(switching)).await;
+            match &outcome {
+                Ok(_) => enter(&journal, RunStage::Switched).await?,
+                Err(failure) if failure.kind() == ErrorKind::CutoverUndone => {
+                    enter(&journal, RunStage::RolledBack).await?;
+                }
+                Err(_) => {}
+            }
+            outcome
+        },
+    ))
+    .await;
+    let paths = report::write(context, &store, None).await;
+    let outcome = outcome?;
+    if context.json {
+        println!(
+            "{}",
+            json!({"v": 1, "type": "switched", "run": run, "bindings": outcome.bindings})
+        );
+    } else {
+        println!(
+            "switched {}; {} written now",
+            table::counted(outcome.bindings.len() as u64, "binding"),
+            outcome.written
+        );
+    }
+    eprintln!("report: {}", paths?.markdown.display());
+    next(&format!(
+        "watch your functions; `towpath rollback {run}` puts their configuration back"
+    ));
+    Ok(Exit::Done)
+}
+
+/// What would go on writing to the source after the switch must be dealt with first.
+fn refuse_left_behind(bindings: &SwitchPlan) -> Result<()> {
+    let behind: Vec<String> = bindings
+        .untouched
+        .iter()
+        .filter(|left| left.why.leaves_database_behind())
+        .map(|left| format!("{} {}", left.consumer, left.variable))
+        .collect();
+    if behind.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ErrorKind::Blocked,
+        format!("these would go on using the source: {}", behind.join(", ")),
+    )
+    .hint("change them by hand, or leave their functions out of the selection"))
+}
+
+/// A severe action wants the name typed.
+fn confirm(run: &RunId, arguments: &CutoverArguments) -> Result<()> {
+    let refuse =
+        |what: String| Failure::new(ErrorKind::Usage, what).hint(format!("pass --confirm {run}"));
+    let typed = match &arguments.confirm {
+        Some(typed) => typed.clone(),
+        None if std::io::stdin().is_terminal() => {
+            eprint!("type the run id to switch: ");
+            let mut line = String::new();
+            std::io::stdin()
+                .lock()
+                .read_line(&mut line)
+                .map_err(|cause| refuse("could not read the answer".to_owned()).because(cause))?;
+            line.trim().to_owned()
+        }
+        None => return Err(refuse("cutover needs a confirmation".to_owned())),
+    };
+    if typed == run.as_str() {
+        return Ok(());
+    }
+    Err(refuse(format!("{typed:?} is not the run {run}")))
+}
+
+/// The latest verification must be clean, complete, and of this manifest.
+async fn require_verified(store: &RunStore, plan: &StoredPlan, run: &RunId) -> Result<()> {
+    let refuse = |what: String| {
+        Failure::new(ErrorKind::Blocked, what).hint(format!("`towpath verify {run}` first"))
+    };
+    let manifest = open_manifest(store, &plan.plan, plan.hash, None).await?;
+    let latest = store
+        .latest_numbered::<Verification>(verifying::FOLDER)
+        .await?;
+    let Some((key, verification)) = latest else {
+        return Err(refuse(format!("run {run} was never verified")));
+    };
+    if !verification.is_clean() {
+        return Err(refuse(format!("{key} of run {run} found differences")));
+    }
+    if verification.manifest != manifest.root {
+        return Err(refuse(format!("{key} of run {run} is of another manifest")));
+    }
+    let stage = RunState::of(&read_journal(store).await?).stage;
+    if stage < Some(RunStage::Verified) {
+        return Err(refuse(format!("run {run} is not verified at every level")));
+    }
+    Ok(())
+}
+
+/// Rows that the source has accepted since the export are not on the target. Switching then loses
+/// them, so it takes the operator's word. There is no fence yet: writes between this look and the
+/// switch are not seen.
+async fn source_gate(
+    context: &Context,
+    store: &RunStore,
+    plan: &StoredPlan,
+    arguments: &CutoverArguments,
+) -> Result<()> {
+    let run = &plan.plan.run;
+    if arguments.accept_source_changes.as_deref() == Some(run.as_str()) {
+        eprintln!("warning: not looking whether the source has changed since the export");
+        return Ok(());
+    }
+    let manifest = open_manifest(store, &plan.plan, plan.hash, None).await?;
+    let proof = Box::pin(verifying::source_since_export(
+        context, store, plan, manifest,
+    ))
+    .await?;
+    if proof.differences.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<String> = proof
+        .differences
+        .iter()
+        .take(5)
+        .map(|difference| match difference {
+            Difference::Rows { table, .. } | Difference::TableUnreadable { table, .. } => {
+                table.to_string()
+            }
+            other => show::difference(other),
+        })
+        .collect();
+    Err(Failure::new(
+        ErrorKind::Blocked,
+        format!(
+            "the source has changed since the export in {}: {}",
+            table::counted(proof.differences.len() as u64, "table"),
+            named.join(", ")
+        ),
+    )
+    .hint(format!(
+        "stop writers and begin a new run, or lose those changes with --accept-source-changes {run}"
+    )))
+}

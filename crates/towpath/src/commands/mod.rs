@@ -1,0 +1,48 @@
+//! One file per command.
+
+mod check;
+mod config_show;
+mod cutover;
+mod init;
+mod plan;
+mod report;
+mod rollback;
+mod run;
+pub mod show;
+mod status;
+mod verify;
+
+use towpath_model::{Exit, Result};
+
+use crate::arguments::{Arguments, Command, ConfigCommand};
+use crate::context::Context;
+
+/// Runs the command.
+pub async fn dispatch(arguments: Arguments) -> Result<Exit> {
+    if let Command::Init = arguments.command {
+        return init::init(&arguments.config);
+    }
+    let context = Context::new(&arguments)?;
+    context.listen_for_signals();
+    match arguments.command {
+        Command::Init => Ok(Exit::Done),
+        Command::Check => Box::pin(check::check(&context)).await,
+        Command::Plan(plan) => Box::pin(plan::plan(&context, &plan)).await,
+        Command::Run(run) => Box::pin(run::run(&context, &run)).await,
+        Command::Export(run) => Box::pin(run::export(&context, &run)).await,
+        Command::Load(run) => Box::pin(run::load(&context, &run)).await,
+        Command::Verify(verify) => Box::pin(verify::verify(&context, &verify)).await,
+        Command::Cutover(cutover) => Box::pin(cutover::cutover(&context, &cutover)).await,
+        Command::Rollback(rollback) => Box::pin(rollback::rollback(&context, &rollback)).await,
+        Command::Status(which) => Box::pin(status::status(&context, &which)).await,
+        Command::Report(report) => Box::pin(report::report(&context, &report)).await,
+        Command::Config {
+            what: ConfigCommand::Show,
+        } => config_show::show(&context),
+    }
+}
+
+/// The one line that every stage ends with.
+pub fn next(step: &str) {
+    eprintln!("next: {step}");
+}

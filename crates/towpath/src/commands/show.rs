@@ -1,0 +1,249 @@
+//! Plans, checks and bindings as a person reads them.
+
+use towpath_model::plan::{CheckResult, Format, Plan, Verdict};
+use towpath_model::schema::{Decision, SchemaReport};
+use towpath_model::structure::StructureDifference;
+use towpath_model::verification::{Difference, RowChange, RowDifference, Verification};
+use towpath_switch::SwitchPlan;
+
+use crate::table;
+
+/// How many tables a plan shows before it sums up the rest.
+const TABLES_SHOWN: usize = 12;
+
+/// The checklist, each remedy below its finding.
+pub fn checks(results: &[CheckResult]) -> String {
+    let mut text = String::new();
+    let width = results
+        .iter()
+        .map(|result| result.check.len())
+        .max()
+        .unwrap_or(0);
+    for result in results {
+        let word = match result.verdict {
+            Verdict::Pass => "pass",
+            Verdict::Warn => "warn",
+            Verdict::Fail => "FAIL",
+        };
+        text.push_str(&format!(
+            "{word}  {:<width$}  {}\n",
+            result.check, result.finding
+        ));
+        if !result.remedy.is_empty() {
+            text.push_str(&format!("      {:<width$}  → {}\n", "", result.remedy));
+        }
+    }
+    text
+}
+
+/// The plan.
+pub fn plan(plan: &Plan, report: &SchemaReport) -> String {
+    let mut text = format!(
+        "run {}   source {} → target {}\nstore {}\n\n",
+        plan.run, plan.source.endpoint, plan.target.endpoint, plan.store
+    );
+    let mut rows = vec![
+        ["table", "heap", "rows (about)", "chunks", "format"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for planned in plan.tables.iter().take(TABLES_SHOWN) {
+        let about = match planned.estimated_rows {
+            negative if negative < 0 => "unknown".to_owned(),
+            rows => rows.to_string(),
+        };
+        let format = match planned.format {
+            Format::Binary => "binary".to_owned(),
+            Format::Csv => {
+                format!(
+                    "csv: {}",
+                    planned.format_reason.as_deref().unwrap_or("by plan")
+                )
+            }
+        };
+        rows.push(vec![
+            planned.name.to_string(),
+            table::bytes(planned.bytes),
+            about,
+            planned.chunks.len().to_string(),
+            format,
+        ]);
+    }
+    text.push_str(&table::aligned(&rows));
+    if plan.tables.len() > TABLES_SHOWN {
+        text.push_str(&format!(
+            "and {} more tables\n",
+            plan.tables.len() - TABLES_SHOWN
+        ));
+    }
+    text.push_str(&format!(
+        "\n{} tables, {} chunks, {} of heap; about {} to copy\n",
+        plan.tables.len(),
+        plan.chunk_count(),
+        table::bytes(plan.bytes()),
+        table::duration(plan.estimated_seconds * 1000)
+    ));
+    text.push_str(&schema(report));
+    text.push('\n');
+    text.push_str(&checks(&plan.checks));
+    text
+}
+
+/// The schema decisions in a few lines.
+pub fn schema(report: &SchemaReport) -> String {
+    let counts: Vec<String> = [
+        Decision::Kept,
+        Decision::Rewritten,
+        Decision::Emulated,
+        Decision::Dropped,
+    ]
+    .iter()
+    .map(|decision| format!("{} {}", report.count(*decision), decision.label()))
+    .collect();
+    let mut text = format!("schema objects: {}\n", counts.join(", "));
+    if !report.breaks_at_run_time.is_empty() {
+        text.push_str("breaks at run time:\n");
+        for broken in &report.breaks_at_run_time {
+            text.push_str(&format!("  {} needs {}\n", broken.object, broken.needs));
+        }
+    }
+    text
+}
+
+/// Bindings, masked.
+pub fn bindings(plan: &SwitchPlan) -> String {
+    let mut text = format!(
+        "{} looked at, {} to switch\n",
+        table::counted(plan.functions.len() as u64, "function"),
+        table::counted(plan.bindings.len() as u64, "binding")
+    );
+    for binding in &plan.bindings {
+        text.push_str(&format!(
+            "{}\n  before  {}\n  after   {}\n",
+            binding.name(),
+            binding.before_masked(),
+            binding.after_masked()
+        ));
+    }
+    if !plan.untouched.is_empty() {
+        text.push_str("left alone:\n");
+        for left in &plan.untouched {
+            text.push_str(&format!(
+                "  {} {}: {}\n",
+                left.consumer, left.variable, left.why
+            ));
+        }
+    }
+    text
+}
+
+/// One line that says what was proven or how much differs.
+pub fn verdict(verification: &Verification) -> String {
+    let mut looked_at = Vec::new();
+    let mut level = |name: &str, count: u64, noun: &str| {
+        if verification.levels.iter().any(|level| level == name) {
+            looked_at.push(table::counted(count, noun));
+        }
+    };
+    level("chunks", verification.chunks_checked, "stored chunk");
+    let rows: u64 = verification
+        .tables
+        .iter()
+        .map(|table| table.expected.rows)
+        .sum();
+    level("rows", verification.tables.len() as u64, "table");
+    level("rows", rows, "row");
+    level("sequences", verification.sequences_checked, "sequence");
+    level("schema", verification.objects_checked, "schema object");
+    let looked_at = looked_at.join(", ");
+    match verification.differences.len() {
+        0 => format!("verified: {looked_at}: no difference"),
+        count => format!(
+            "NOT EQUAL: {} in {looked_at}",
+            table::counted(count as u64, "difference")
+        ),
+    }
+}
+
+/// A difference in a line or a few.
+pub fn difference(difference: &Difference) -> String {
+    match difference {
+        Difference::ChunkMissing { chunk, key } => {
+            format!("chunk {chunk}: object {key} is missing")
+        }
+        Difference::ChunkCorrupt {
+            chunk,
+            key,
+            link,
+            expected,
+            found,
+        } => {
+            format!("chunk {chunk}: {link} differ in {key}: expected {expected}, found {found}")
+        }
+        Difference::FileCorrupt {
+            key,
+            expected,
+            found: Some(found),
+        } => {
+            format!(
+                "{key}: blake3 {}, expected {}",
+                found.short(),
+                expected.short()
+            )
+        }
+        Difference::FileCorrupt {
+            key, found: None, ..
+        } => format!("{key} is missing"),
+        Difference::Rows {
+            table,
+            expected,
+            found,
+            located,
+        } => {
+            let mut text = format!(
+                "table {table}: {} rows on the target, {} exported, digests differ",
+                found.rows, expected.rows
+            );
+            for row in located {
+                text.push_str(&format!("\n    {}", row_difference(row)));
+            }
+            text
+        }
+        Difference::TableUnreadable { table, reason } => format!("table {table}: {reason}"),
+        Difference::Sequence { expected, found } => match found {
+            Some(found) => format!(
+                "sequence {}: at {} (called: {}), expected {} (called: {})",
+                expected.name,
+                found.last_value,
+                found.is_called,
+                expected.last_value,
+                expected.is_called
+            ),
+            None => format!("sequence {} is missing", expected.name),
+        },
+        Difference::Structure(difference) => match difference {
+            StructureDifference::Missing { object } => format!("{object} is missing"),
+            StructureDifference::Extra { object } => format!("{object} is not expected"),
+            StructureDifference::Changed { object, aspect, .. } => {
+                format!("{object}: {aspect} differs")
+            }
+        },
+    }
+}
+
+fn row_difference(row: &RowDifference) -> String {
+    let how = match row.how {
+        RowChange::Missing => "missing",
+        RowChange::Extra => "extra",
+        RowChange::Changed => "changed",
+    };
+    if row.key.is_empty() {
+        return format!("{how}: row {}", row.row);
+    }
+    let key: Vec<String> = row
+        .key
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    format!("{how}: {}", key.join(", "))
+}

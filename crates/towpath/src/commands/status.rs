@@ -1,0 +1,118 @@
+//! `towpath status`: where a run is, read from its store alone.
+
+use serde_json::json;
+use towpath_model::journal::RunStage;
+use towpath_model::lease::Lease;
+use towpath_model::manifest::Manifest;
+use towpath_model::verification::Verification;
+use towpath_model::{Exit, Result};
+use towpath_store::read_journal;
+
+use crate::arguments::RunSelector;
+use crate::commands::{next, show};
+use crate::context::Context;
+use crate::pipeline::verifying;
+use crate::run_files;
+use crate::run_state::RunState;
+use crate::table;
+
+/// Shows the run; changes nothing.
+pub async fn status(context: &Context, which: &RunSelector) -> Result<Exit> {
+    let run = context.run(which.run.as_deref())?;
+    let store = context.open_store(&run).await?;
+    let plan = run_files::require_plan(&store).await?.plan;
+    let state = RunState::of(&read_journal(&store).await?);
+    let manifest: Option<Manifest> = store.get_document("manifest.json").await?;
+    let lease: Option<Lease> = store.get_document("lease.json").await?;
+    let latest = store
+        .latest_numbered::<Verification>(verifying::FOLDER)
+        .await?;
+    let bindings = towpath_switch::bindings(&store).await?;
+    let holder = lease.filter(|lease| lease.ttl_s > 0);
+    let stored: u64 = state.chunks.values().map(|chunk| chunk.stored_bytes).sum();
+    if context.json {
+        println!(
+            "{}",
+            json!({
+                "v": 1, "type": "status", "run": run, "stage": state.stage,
+                "source": plan.source.endpoint, "target": plan.target.endpoint,
+                "chunks_stored": state.chunks.len(), "chunks_planned": plan.chunk_count(),
+                "stored_bytes": stored,
+                "manifest": manifest.as_ref().map(|manifest| manifest.root),
+                "verified": latest.as_ref().map(|(_, verification)| verification.is_clean()),
+                "bindings": bindings.as_ref().map(|document| document.bindings.len()),
+                "holder": holder.as_ref().map(|lease| &lease.holder),
+                "last_heard": state.last_heard,
+            })
+        );
+        return Ok(Exit::Done);
+    }
+    println!(
+        "run {run}   source {} → target {}   planned {}",
+        plan.source.endpoint, plan.target.endpoint, plan.created_at
+    );
+    let mut rows = Vec::new();
+    let mut row = |name: &str, word: &str, text: String| {
+        rows.push(vec![name.to_owned(), word.to_owned(), text]);
+    };
+    let chunks = format!("{}/{} chunks", state.chunks.len(), plan.chunk_count());
+    match &manifest {
+        Some(manifest) => row(
+            "export",
+            "done",
+            format!(
+                "{chunks}   {} raw → {} stored   sealed {}   manifest {}",
+                table::bytes(manifest.raw_bytes()),
+                table::bytes(manifest.stored_bytes()),
+                manifest.sealed_at,
+                manifest.root.short()
+            ),
+        ),
+        None if state.chunks.is_empty() => row("export", "pending", String::new()),
+        None => row(
+            "export",
+            "begun",
+            format!("{chunks}   {} stored", table::bytes(stored)),
+        ),
+    }
+    let loaded = state.stage >= Some(RunStage::Loaded);
+    let load_word = if loaded { "done" } else { "pending" };
+    row("load", load_word, String::new());
+    match &latest {
+        Some((key, verification)) => row(
+            "verify",
+            "done",
+            format!("{key}   {}", show::verdict(verification)),
+        ),
+        None => row("verify", "pending", String::new()),
+    }
+    let (word, text) = match state.stage {
+        Some(RunStage::Switching) => (
+            "begun",
+            "in the middle: `towpath cutover` or `towpath rollback` ends it",
+        ),
+        Some(RunStage::Switched) => ("done", ""),
+        Some(RunStage::RolledBack) => ("undone", "configuration is as it was before"),
+        _ => ("gate", "nothing switched"),
+    };
+    row("cutover", word, text.to_owned());
+    print!("{}", table::aligned(&rows));
+    if let Some(lease) = holder {
+        println!("leased by {} ({})", lease.holder, lease.command);
+    }
+    next(&next_step(&run, &state, manifest.is_some()));
+    Ok(Exit::Done)
+}
+
+fn next_step(run: &towpath_model::RunId, state: &RunState, sealed: bool) -> String {
+    match state.stage {
+        Some(RunStage::Switched) => format!("`towpath rollback {run}` if it must be undone"),
+        Some(RunStage::Switching) => format!("`towpath cutover {run}` or `towpath rollback {run}`"),
+        Some(RunStage::Verified | RunStage::RolledBack) => {
+            format!("`towpath cutover {run}` when consumers may move")
+        }
+        Some(RunStage::Loaded) => format!("`towpath verify {run}`"),
+        _ if sealed => format!("`towpath run --run {run}` or `towpath load --run {run}`"),
+        _ => format!("`towpath run --run {run}`"),
+    }
+}

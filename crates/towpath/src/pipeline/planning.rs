@@ -1,0 +1,269 @@
+//! Makes the plan of a new run, or finds the one of a run that goes on.
+
+use std::io::{BufRead, IsTerminal};
+
+use towpath_model::document;
+use towpath_model::plan::{CheckResult, Plan, Verdict};
+use towpath_model::{ErrorKind, Failure, Result, RunId};
+use towpath_plan::PlanOptions;
+use towpath_store::RunStore;
+
+use crate::arguments::RunArguments;
+use crate::clock;
+use crate::commands::show;
+use crate::context::Context;
+use crate::pipeline::survey::{self, Survey};
+use crate::run_files::{self, StoredPlan};
+
+/// Makes a plan of a survey.
+pub fn make_plan(
+    context: &Context,
+    survey: &Survey,
+    run: &RunId,
+    checks: Vec<CheckResult>,
+) -> Result<Plan> {
+    let options = PlanOptions {
+        run: run.clone(),
+        now: clock::now(),
+        made_by: env!("CARGO_PKG_VERSION").to_owned(),
+        store: context.store_location()?.to_string(),
+        chunk_bytes: context.settings.number("copy.chunk_mib")? << 20,
+        source_endpoint: survey.source_url.identity(),
+        target_endpoint: survey.target_url.identity(),
+    };
+    towpath_plan::plan(
+        &survey.source,
+        &survey.target,
+        &survey.relations,
+        &survey.sequences,
+        &survey.schema,
+        checks,
+        &options,
+    )
+}
+
+/// A run that is about to be worked on.
+pub struct OpenRun {
+    /// Its store.
+    pub store: RunStore,
+    /// Its plan, stored.
+    pub plan: StoredPlan,
+    /// Whether the plan was just stored: the run begins.
+    pub is_new: bool,
+}
+
+/// Opens the run that the arguments mean. The plan of a new run is stored only after every check
+/// has passed and the operator has agreed, so a refusal leaves store and target untouched.
+pub async fn open_run(context: &Context, arguments: &RunArguments) -> Result<OpenRun> {
+    context.store_location()?;
+    let from_file = arguments.plan.as_deref().map(read_plan_file).transpose()?;
+    if let Some(run) = known_run(context, arguments, from_file.as_ref())? {
+        let store = context.open_store(&run).await?;
+        if let Some(plan) = run_files::stored_plan(&store).await? {
+            if let Some(from_file) = &from_file
+                && *from_file != *plan.plan
+            {
+                return Err(Failure::new(
+                    ErrorKind::Usage,
+                    format!("the plan file is not the plan that run {run} began with"),
+                )
+                .hint("make a new plan with `towpath plan -o FILE`"));
+            }
+            same_databases(context, &plan.plan)?;
+            context.local.set_current_run(&run)?;
+            return Ok(OpenRun {
+                store,
+                plan,
+                is_new: false,
+            });
+        }
+        if from_file.is_none() {
+            return Err(Failure::new(
+                ErrorKind::ObjectMissing,
+                format!(
+                    "run {run} is not in the store {}",
+                    context.store_location()?
+                ),
+            )
+            .hint("check --store, or begin anew with --new-run"));
+        }
+    }
+    begin_run(context, arguments, from_file).await
+}
+
+fn known_run(
+    context: &Context,
+    arguments: &RunArguments,
+    from_file: Option<&Plan>,
+) -> Result<Option<RunId>> {
+    if arguments.new_run {
+        return Ok(None);
+    }
+    match (from_file, &arguments.run) {
+        (Some(plan), _) => Ok(Some(plan.run.clone())),
+        (None, Some(text)) => text.parse().map(Some),
+        (None, None) => context.local.current_run(),
+    }
+}
+
+async fn begin_run(
+    context: &Context,
+    arguments: &RunArguments,
+    from_file: Option<Plan>,
+) -> Result<OpenRun> {
+    let run = match &from_file {
+        Some(plan) => plan.run.clone(),
+        None => clock::new_run_id()?,
+    };
+    let store = context.open_store(&run).await?;
+    if from_file.is_none() {
+        // Said before minutes of work, not after.
+        ensure_can_agree(arguments)?;
+    }
+    let (mut found, mut holder) = Box::pin(survey::survey(context, &run)).await?;
+    if let Some(confirmed) = &arguments.replace {
+        clear_target(context, &found, confirmed).await?;
+        holder.release().await?;
+        (found, holder) = Box::pin(survey::survey(context, &run)).await?;
+    }
+    let checks = survey::check(context, &found, &store).await?;
+    let plan = match from_file {
+        Some(plan) => {
+            still_holds(&plan, &make_plan(context, &found, &run, checks.clone())?)?;
+            refuse_failed(&checks)?;
+            plan
+        }
+        None => {
+            let plan = make_plan(context, &found, &run, checks)?;
+            eprint!("{}", show::plan(&plan, &found.schema.report));
+            refuse_failed(&plan.checks)?;
+            agree(arguments)?;
+            plan
+        }
+    };
+    holder.release().await?;
+    let stored = run_files::begin(&store, &plan, &found.schema).await?;
+    context.local.set_current_run(&run)?;
+    Ok(OpenRun {
+        store,
+        plan: stored,
+        is_new: true,
+    })
+}
+
+async fn clear_target(context: &Context, found: &Survey, confirmed: &str) -> Result<()> {
+    let options =
+        context.session_options(towpath_model::connection::Side::Target, "towpath/replace");
+    let dropped = towpath_load::clear(&found.target_url, &options, confirmed).await?;
+    eprintln!("dropped {dropped} schemas of target database {confirmed}");
+    Ok(())
+}
+
+fn read_plan_file(path: &std::path::Path) -> Result<Plan> {
+    let bytes = std::fs::read(path).map_err(|cause| {
+        Failure::new(
+            ErrorKind::LocalFile,
+            format!("could not read plan file {}", path.display()),
+        )
+        .because(cause)
+    })?;
+    document::parse(&bytes, &path.display().to_string())
+}
+
+/// Whether the URLs still lead where the plan says.
+fn same_databases(context: &Context, plan: &Plan) -> Result<()> {
+    use towpath_model::connection::Side;
+    for (side, planned) in [
+        (Side::Source, &plan.source.endpoint),
+        (Side::Target, &plan.target.endpoint),
+    ] {
+        let now = context.url(side)?.identity();
+        if now != *planned {
+            return Err(Failure::new(
+                ErrorKind::Blocked,
+                format!(
+                    "run {} was planned for {side} {planned}, the {side} URL leads to {now}",
+                    plan.run
+                ),
+            )
+            .hint("use the URL of the plan, or start over with --new-run"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a saved plan still describes what is there.
+fn still_holds(saved: &Plan, now: &Plan) -> Result<()> {
+    let changed = if saved.source.endpoint != now.source.endpoint {
+        "another source"
+    } else if saved.target.endpoint != now.target.endpoint {
+        "another target"
+    } else if saved.store != now.store {
+        "another store"
+    } else if saved.pre_data != now.pre_data || saved.post_data != now.post_data {
+        "another schema: something was created, altered or dropped since"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(
+        ErrorKind::Blocked,
+        format!("the plan of run {} no longer holds: {changed}", saved.run),
+    )
+    .hint("make a new plan with `towpath plan -o FILE`"))
+}
+
+/// Stops at failed checks. The kind tells a script what stood in the way, where a kind is known.
+pub fn refuse_failed(checks: &[CheckResult]) -> Result<()> {
+    let failed: Vec<&CheckResult> = checks
+        .iter()
+        .filter(|check| check.verdict == Verdict::Fail)
+        .collect();
+    let Some(first) = failed.first() else {
+        return Ok(());
+    };
+    let kind = match first.check.as_str() {
+        "target-empty" => ErrorKind::TargetNotEmpty,
+        "target-structure" => ErrorKind::TargetStructure,
+        _ => ErrorKind::Blocked,
+    };
+    let others = match failed.len() {
+        1 => String::new(),
+        more => format!(" (and {} more checks failed)", more - 1),
+    };
+    Err(Failure::new(
+        kind,
+        format!("check {} failed: {}{others}", first.check, first.finding),
+    )
+    .hint(first.remedy.clone()))
+}
+
+fn ensure_can_agree(arguments: &RunArguments) -> Result<()> {
+    if arguments.yes || std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    Err(
+        Failure::new(ErrorKind::Usage, "there is no terminal to ask on")
+            .hint("pass --yes, or make a plan with `towpath plan -o FILE` and run that"),
+    )
+}
+
+fn agree(arguments: &RunArguments) -> Result<()> {
+    if arguments.yes {
+        return Ok(());
+    }
+    eprint!("\nrun this plan? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|cause| {
+            Failure::new(ErrorKind::Usage, "could not read the answer").because(cause)
+        })?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ErrorKind::Interrupted,
+        "not agreed; nothing was changed",
+    ))
+}

@@ -1,0 +1,374 @@
+//! Export and load, each alone or overlapped.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use towpath_export::{ExportContext, ExportOptions, SealInputs};
+use towpath_load::{LoadContext, LoadOptions};
+use towpath_model::connection::Side;
+use towpath_model::digest::RunKey;
+use towpath_model::event::{Stage, Unit};
+use towpath_model::journal::{Entry, RunStage};
+use towpath_model::manifest::{Manifest, StoredChunk};
+use towpath_model::script::{self, Statement};
+use towpath_model::{ErrorKind, Failure, Result};
+use towpath_postgres::{SnapshotHolder, catalog};
+use towpath_store::{Journal, RunStore, read_journal};
+use towpath_verify::open_manifest;
+
+use crate::context::Context;
+use crate::pipeline::survey::survey;
+use crate::pipeline::{enter, timed};
+use crate::run_files::{self, StoredPlan};
+use crate::run_state::RunState;
+use crate::{aws, clock};
+
+/// Stored chunks that wait to be loaded, per job.
+const QUEUE_PER_JOB: usize = 4;
+
+/// One run being worked on under its lease.
+pub struct Transfer<'t> {
+    /// Context of the process.
+    pub context: &'t Context,
+    /// Run store.
+    pub store: &'t RunStore,
+    /// Plan.
+    pub plan: &'t StoredPlan,
+    /// Journal of this process.
+    pub journal: Journal,
+    key: RunKey,
+    state: RunState,
+    pre_data: Vec<Statement>,
+    post_data: Vec<Statement>,
+}
+
+impl<'t> Transfer<'t> {
+    /// Reads what earlier processes of the run have left.
+    pub async fn open(
+        context: &'t Context,
+        store: &'t RunStore,
+        plan: &'t StoredPlan,
+        journal: Journal,
+    ) -> Result<Self> {
+        let (pre_data, post_data) = run_files::scripts(store, &plan.plan).await?;
+        Ok(Self {
+            context,
+            store,
+            plan,
+            journal,
+            key: run_files::key(store).await?,
+            state: RunState::of(&read_journal(store).await?),
+            pre_data,
+            post_data,
+        })
+    }
+
+    /// Where the run is.
+    pub fn stage(&self) -> Option<RunStage> {
+        self.state.stage
+    }
+
+    /// The manifest, if the export is sealed.
+    pub async fn manifest(&self) -> Result<Option<Manifest>> {
+        if self.store.get("manifest.json").await?.is_none() {
+            return Ok(None);
+        }
+        open_manifest(self.store, &self.plan.plan, self.plan.hash, None)
+            .await
+            .map(Some)
+    }
+
+    /// Exports what is not exported yet; gives the sealed manifest.
+    pub async fn export(&self) -> Result<Manifest> {
+        if let Some(manifest) = self.manifest().await? {
+            return Ok(manifest);
+        }
+        timed(&self.journal, "export", async {
+            let mut begun = self.begin_export().await?;
+            let kept = self.prove(&mut begun).await?;
+            let chunks = self.copy(&mut begun, kept, None).await?;
+            self.seal(begun, chunks).await
+        })
+        .await
+    }
+
+    /// Loads a sealed export.
+    pub async fn load(&self, manifest: &Manifest) -> Result<()> {
+        self.before_load().await?;
+        let load = self.load_context()?;
+        timed(&self.journal, "load", async {
+            towpath_load::prepare(&load, &self.pre_data).await?;
+            let chunks: Vec<StoredChunk> = manifest.chunks().cloned().collect();
+            self.reset_stale(&load, &chunks).await?;
+            let (sender, receiver) = self.queue()?;
+            let feed = async move {
+                for chunk in chunks {
+                    if sender.send(chunk).await.is_err() {
+                        break;
+                    }
+                }
+            };
+            self.context
+                .events
+                .start(Stage::Load, manifest.raw_bytes(), Unit::Bytes);
+            let (loaded, ()) = tokio::join!(towpath_load::load_chunks(&load, receiver), feed);
+            loaded?;
+            self.context.events.finish(Stage::Load);
+            Ok(())
+        })
+        .await?;
+        self.finish_load(&load, manifest).await
+    }
+
+    /// Exports and loads at once: a chunk is loaded as soon as it is stored and journalled. Nothing
+    /// after the rows begins before the manifest is sealed.
+    pub async fn export_and_load(&self) -> Result<Manifest> {
+        if let Some(manifest) = self.manifest().await? {
+            self.load(&manifest).await?;
+            return Ok(manifest);
+        }
+        let mut begun = self.begin_export().await?;
+        let kept = self.prove(&mut begun).await?;
+        self.before_load().await?;
+        let load = self.load_context()?;
+        let manifest = timed(&self.journal, "export and load", async {
+            towpath_load::prepare(&load, &self.pre_data).await?;
+            self.reset_stale(&load, &kept).await?;
+            let (sender, receiver) = self.queue()?;
+            self.context
+                .events
+                .start(Stage::Load, self.plan.plan.bytes(), Unit::Bytes);
+            let exporting = async {
+                for chunk in &kept {
+                    if sender.send(chunk.clone()).await.is_err() {
+                        break;
+                    }
+                }
+                let chunks = self.copy(&mut begun, kept.clone(), Some(sender)).await;
+                if chunks.is_err() {
+                    self.context.stop.raise();
+                }
+                chunks
+            };
+            let loading = towpath_load::load_chunks(&load, receiver);
+            let (chunks, loaded) = tokio::join!(exporting, loading);
+            // The side that failed first made the other stop; its error is the one to tell.
+            let chunks = match (chunks, loaded) {
+                (Ok(chunks), Ok(_)) => chunks,
+                (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => return Err(failure),
+                (Err(export), Err(load)) if export.kind() == ErrorKind::Interrupted => {
+                    return Err(load);
+                }
+                (Err(export), Err(_)) => return Err(export),
+            };
+            let manifest = self.seal(begun, chunks).await?;
+            self.context.events.finish(Stage::Load);
+            Ok(manifest)
+        })
+        .await?;
+        self.finish_load(&load, &manifest).await?;
+        Ok(manifest)
+    }
+
+    fn queue(&self) -> Result<(mpsc::Sender<StoredChunk>, mpsc::Receiver<StoredChunk>)> {
+        Ok(mpsc::channel(self.context.jobs()? * QUEUE_PER_JOB))
+    }
+
+    /// Takes a snapshot and proves that the schema in it is the one that was planned.
+    async fn begin_export(&self) -> Result<BegunExport> {
+        let plan = &self.plan.plan;
+        let (found, holder) = Box::pin(survey(self.context, &plan.run)).await?;
+        let planned = &plan.source.facts;
+        if planned.system_identifier != found.source.system_identifier {
+            return Err(Failure::new(
+                ErrorKind::Blocked,
+                "the source is another cluster than the one that was planned",
+            )
+            .hint("a restored or failed-over source begins a new run: use --new-run"));
+        }
+        let pre_data = script::hash(&script::render(&found.schema.pre_data)?);
+        let post_data = script::hash(&script::render(&found.schema.post_data)?);
+        if pre_data != plan.pre_data || post_data != plan.post_data {
+            return Err(Failure::new(
+                ErrorKind::Blocked,
+                "the schema of the source has changed since the plan",
+            )
+            .hint("rows of two schemas do not make one export; start over with --new-run"));
+        }
+        let facts = holder.facts().clone();
+        let same_snapshot = self
+            .state
+            .snapshot
+            .as_ref()
+            .is_some_and(|last| last.snapshot == facts.snapshot);
+        enter(&self.journal, RunStage::Exporting).await?;
+        self.journal
+            .append(Entry::Snapshot {
+                snapshot: facts.snapshot.clone(),
+                lsn: facts.lsn.clone(),
+                pre_data,
+                post_data,
+            })
+            .await?;
+        let export = ExportContext {
+            source: found.source_url,
+            snapshot_id: facts.id,
+            store: self.store.clone(),
+            journal: self.journal.clone(),
+            plan: plan.clone(),
+            key: self.key.clone(),
+            options: ExportOptions {
+                jobs: self.context.jobs()?,
+                session: self.context.session_options(Side::Source, ""),
+            },
+            events: self.context.events.clone(),
+            stop: self.context.stop.clone(),
+        };
+        Ok(BegunExport {
+            export,
+            holder,
+            same_snapshot,
+        })
+    }
+
+    /// The chunks of earlier processes that hold under the current snapshot. Two snapshots of one
+    /// cluster with the same text see the same transactions, so what was proven under one holds
+    /// under the other; everything else is read again and compared by digest.
+    async fn prove(&self, begun: &mut BegunExport) -> Result<Vec<StoredChunk>> {
+        let state = &self.state;
+        let (mut kept, doubtful): (Vec<StoredChunk>, Vec<StoredChunk>) = state
+            .chunks
+            .values()
+            .cloned()
+            .partition(|chunk| begun.same_snapshot && state.proven.contains(&chunk.chunk));
+        let events = &self.context.events;
+        events.start(Stage::Export, self.plan.plan.bytes(), Unit::Bytes);
+        if !kept.is_empty() {
+            events.note(
+                Stage::Export,
+                format!("{} chunks are stored already", kept.len()),
+            );
+            events.advance(
+                Stage::Export,
+                kept.iter().map(|chunk| chunk.raw_bytes).sum(),
+            );
+        }
+        if doubtful.is_empty() {
+            return Ok(kept);
+        }
+        events.note(
+            Stage::Export,
+            format!(
+                "proving {} stored chunks: the snapshot they belong to is gone",
+                doubtful.len()
+            ),
+        );
+        let proven = towpath_export::prove(&begun.export, &mut begun.holder, doubtful).await?;
+        if proven.stale > 0 {
+            events.note(
+                Stage::Export,
+                format!(
+                    "{} chunks have changed on the source and are exported again",
+                    proven.stale
+                ),
+            );
+        }
+        kept.extend(proven.kept);
+        Ok(kept)
+    }
+
+    async fn copy(
+        &self,
+        begun: &mut BegunExport,
+        kept: Vec<StoredChunk>,
+        stored: Option<mpsc::Sender<StoredChunk>>,
+    ) -> Result<Vec<StoredChunk>> {
+        let tried = |chunk: &towpath_model::ChunkId| self.state.attempts_at(chunk);
+        let chunks =
+            towpath_export::copy(&begun.export, &mut begun.holder, kept, tried, stored).await?;
+        self.context.events.finish(Stage::Export);
+        Ok(chunks)
+    }
+
+    async fn seal(&self, mut begun: BegunExport, chunks: Vec<StoredChunk>) -> Result<Manifest> {
+        let plan = &self.plan.plan;
+        let sequences = catalog::sequence_states(begun.holder.session(), &plan.sequences).await?;
+        let inputs = SealInputs {
+            plan_hash: self.plan.hash,
+            snapshot: begun.holder.facts().clone(),
+            sealed_at: clock::now(),
+            files: run_files::file_entries(self.store).await?,
+            sequences,
+            chunks,
+        };
+        let manifest = towpath_export::seal(self.store, plan, inputs).await?;
+        enter(&self.journal, RunStage::Sealed).await?;
+        begun.holder.release().await?;
+        self.context.events.note(
+            Stage::Export,
+            format!("sealed; manifest root {}", manifest.root),
+        );
+        Ok(manifest)
+    }
+
+    fn load_context(&self) -> Result<LoadContext> {
+        Ok(LoadContext {
+            target: self.context.url(Side::Target)?,
+            store: self.store.clone(),
+            plan: Arc::clone(&self.plan.plan),
+            key: self.key.clone(),
+            options: LoadOptions {
+                jobs: self.context.jobs()?,
+                session: self.context.session_options(Side::Target, ""),
+                maintenance_work_mem_mib: self
+                    .context
+                    .settings
+                    .number("copy.maintenance_work_mem_mib")?,
+            },
+            events: self.context.events.clone(),
+            stop: self.context.stop.clone(),
+        })
+    }
+
+    /// A way back for the target, before the first byte is written to it.
+    async fn before_load(&self) -> Result<()> {
+        if self.state.target_snapshot.is_none() && self.state.stage < Some(RunStage::Loading) {
+            let target = self.context.url(Side::Target)?;
+            let taken = aws::snapshot_target(self.context, &target, &self.plan.plan.run).await?;
+            if let Some(identifier) = taken {
+                let text = format!("RDS snapshot {identifier} of the target is taken");
+                self.context.events.note(Stage::Load, text);
+                self.journal
+                    .append(Entry::TargetSnapshot { identifier })
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn reset_stale(&self, load: &LoadContext, known: &[StoredChunk]) -> Result<()> {
+        let reset = towpath_load::reset_stale(load, known).await?;
+        for table in reset {
+            let text = format!("{table} is loaded again: its rows changed on the source");
+            self.context.events.note(Stage::Load, text);
+        }
+        Ok(())
+    }
+
+    async fn finish_load(&self, load: &LoadContext, manifest: &Manifest) -> Result<()> {
+        enter(&self.journal, RunStage::Loading).await?;
+        timed(&self.journal, "indexes, constraints and policies", async {
+            towpath_load::set_sequences(load, &manifest.sequences).await?;
+            towpath_load::post_data(load, &self.post_data).await
+        })
+        .await?;
+        enter(&self.journal, RunStage::Loaded).await
+    }
+}
+
+/// An export whose snapshot is held.
+struct BegunExport {
+    export: ExportContext,
+    holder: SnapshotHolder,
+    same_snapshot: bool,
+}

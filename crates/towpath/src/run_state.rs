@@ -1,0 +1,113 @@
+//! Where a run is, folded from its journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use towpath_model::ChunkId;
+use towpath_model::digest::Hash;
+use towpath_model::journal::{Entry, Line, RunStage};
+use towpath_model::manifest::StoredChunk;
+use towpath_model::report::Timing;
+
+/// The last snapshot of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastSnapshot {
+    /// `pg_current_snapshot()`.
+    pub snapshot: String,
+    /// Hash of the pre-data script in it.
+    pub pre_data: Hash,
+    /// Hash of the post-data script in it.
+    pub post_data: Hash,
+}
+
+/// What the journal tells.
+#[derive(Debug, Clone, Default)]
+pub struct RunState {
+    /// The furthest stage entered; nothing before the first.
+    pub stage: Option<RunStage>,
+    /// The last snapshot.
+    pub snapshot: Option<LastSnapshot>,
+    /// Chunks that are stored and not known to be stale.
+    pub chunks: BTreeMap<ChunkId, StoredChunk>,
+    /// Which of them are known to show the rows of the last snapshot.
+    pub proven: BTreeSet<ChunkId>,
+    /// Highest attempt at each chunk.
+    pub attempts: BTreeMap<ChunkId, u32>,
+    /// RDS snapshot of the target.
+    pub target_snapshot: Option<String>,
+    /// Timings in order.
+    pub timings: Vec<Timing>,
+    /// When the run was last heard of.
+    pub last_heard: Option<String>,
+}
+
+impl RunState {
+    /// Folds a journal.
+    pub fn of(lines: &[Line]) -> Self {
+        lines.iter().fold(Self::default(), |mut state, line| {
+            state.last_heard = Some(line.at.clone());
+            state.apply(&line.entry);
+            state
+        })
+    }
+
+    fn apply(&mut self, entry: &Entry) {
+        match entry {
+            // Stages only go forward, but for a rollback and what may follow it: the last word
+            // counts.
+            Entry::Stage { stage } => self.stage = Some(*stage),
+            Entry::Snapshot {
+                snapshot,
+                pre_data,
+                post_data,
+                ..
+            } => {
+                if self
+                    .snapshot
+                    .as_ref()
+                    .is_some_and(|last| last.snapshot != *snapshot)
+                {
+                    self.proven.clear();
+                }
+                self.snapshot = Some(LastSnapshot {
+                    snapshot: snapshot.clone(),
+                    pre_data: *pre_data,
+                    post_data: *post_data,
+                });
+            }
+            Entry::ChunkStored(chunk) => {
+                let attempt = self.attempts.entry(chunk.chunk.clone()).or_default();
+                *attempt = (*attempt).max(chunk.attempt);
+                self.proven.insert(chunk.chunk.clone());
+                self.chunks.insert(chunk.chunk.clone(), chunk.clone());
+            }
+            Entry::ChunkStale { chunk, attempt } => {
+                if self
+                    .chunks
+                    .get(chunk)
+                    .is_some_and(|stored| stored.attempt == *attempt)
+                {
+                    self.chunks.remove(chunk);
+                    self.proven.remove(chunk);
+                }
+            }
+            Entry::ChunkProven { chunk, .. } => {
+                self.proven.insert(chunk.clone());
+            }
+            Entry::TargetSnapshot { identifier } => {
+                self.target_snapshot = Some(identifier.clone());
+            }
+            Entry::Timing { what, millis } => {
+                self.timings.push(Timing {
+                    what: what.clone(),
+                    millis: *millis,
+                });
+            }
+            Entry::SwitchIntent { .. } | Entry::SwitchDone { .. } | Entry::UndoDone { .. } => {}
+        }
+    }
+
+    /// Highest attempt at a chunk; 0 when there was none.
+    pub fn attempts_at(&self, chunk: &ChunkId) -> u32 {
+        self.attempts.get(chunk).copied().unwrap_or(0)
+    }
+}
