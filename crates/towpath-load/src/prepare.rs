@@ -31,13 +31,13 @@ pub async fn prepare(context: &LoadContext, pre_data: &[Statement]) -> Result<()
         .collect();
     context
         .events
-        .start(Stage::Plan, left.len() as u64, Unit::Items);
+        .start(Stage::PreData, left.len() as u64, Unit::Items);
     for batch in left.chunks(BATCH) {
         context.stop.check()?;
         run_batch(&mut session, run, PRE_DATA, batch, SETTINGS).await?;
-        context.events.advance(Stage::Plan, batch.len() as u64);
+        context.events.advance(Stage::PreData, batch.len() as u64);
     }
-    context.events.finish(Stage::Plan);
+    context.events.finish(Stage::PreData);
     session.close().await;
     Ok(())
 }

@@ -9,11 +9,11 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// Inventory, checks and split.
-    Plan,
     /// Source to store.
     Export,
-    /// Store to target, with schema before and constraints after.
+    /// Roles, types, functions, bare tables.
+    PreData,
+    /// Store to target.
     Load,
     /// Indexes, constraints, policies, grants.
     PostData,
@@ -27,8 +27,8 @@ impl Stage {
     /// The word for it on screen.
     pub const fn label(self) -> &'static str {
         match self {
-            Stage::Plan => "plan",
             Stage::Export => "export",
+            Stage::PreData => "pre-data",
             Stage::Load => "load",
             Stage::PostData => "post-data",
             Stage::Verify => "verify",

@@ -77,8 +77,10 @@ impl LocalState {
             .mode(0o600)
             .open(path)
             .map_err(|cause| file("create", path, cause))?;
+        // Durable before anything is encrypted with it, its name in the directory included.
         writeln!(out, "{}", hex::encode(key))
             .and_then(|()| out.sync_all())
+            .and_then(|()| std::fs::File::open(&self.directory)?.sync_all())
             .map_err(|cause| file("write", path, cause))?;
         Ok(key)
     }

@@ -61,6 +61,8 @@ fn bars() -> Events {
             }
             Event::Finished { stage } => {
                 if let Some(bar) = bars.remove(&stage) {
+                    // Bytes were estimated from the heap; what was read is what there is.
+                    bar.set_length(bar.position());
                     bar.finish();
                 }
             }
@@ -87,32 +89,47 @@ struct Line {
 }
 
 impl Line {
-    fn text(&self, stage: Stage) -> String {
-        let shown = |count| match self.unit {
-            Unit::Bytes => table::bytes(count),
-            Unit::Items => count.to_string(),
-        };
+    /// While a stage works: so much of so much.
+    fn under_way(&self, stage: Stage) -> String {
         let percent = (self.done * 100)
             .checked_div(self.total)
             .unwrap_or(100)
             .min(100);
-        let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let rate = match self.unit {
-            Unit::Bytes if elapsed > 0 => {
-                format!(
-                    ", {}/s",
-                    table::bytes(self.done.saturating_mul(1000) / elapsed)
-                )
-            }
-            _ => String::new(),
-        };
+        let total = self.shown(self.total.max(self.done));
+        let (done, pace) = (self.shown(self.done), self.pace());
         format!(
-            "{:<9} {} of {}, {percent} %{rate}, {}",
-            stage.label(),
-            shown(self.done),
-            shown(self.total.max(self.done)),
-            table::duration(elapsed)
+            "{:<9} {done} of {total}, {percent} %, {pace}",
+            stage.label()
         )
+    }
+
+    /// After a stage: totals were estimates, what was done is a fact.
+    fn done(&self, stage: Stage) -> String {
+        format!(
+            "{:<9} done, {}, {}",
+            stage.label(),
+            self.shown(self.done),
+            self.pace()
+        )
+    }
+
+    fn shown(&self, count: u64) -> String {
+        match self.unit {
+            Unit::Bytes => table::bytes(count),
+            Unit::Items => count.to_string(),
+        }
+    }
+
+    fn pace(&self) -> String {
+        let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match self.unit {
+            Unit::Bytes if elapsed > 0 => format!(
+                "{}, {}/s",
+                table::duration(elapsed),
+                table::bytes(self.done.saturating_mul(1000) / elapsed)
+            ),
+            _ => table::duration(elapsed),
+        }
     }
 }
 
@@ -141,14 +158,14 @@ fn lines() -> Events {
                     line.done += by;
                     if line.told.elapsed() >= LINE_EVERY {
                         line.told = Instant::now();
-                        eprintln!("{}", line.text(stage));
+                        eprintln!("{}", line.under_way(stage));
                     }
                 }
             }
             Event::Note { stage, text } => eprintln!("{:<9} {text}", stage.label()),
             Event::Finished { stage } => {
                 if let Some(line) = stages.remove(&stage) {
-                    eprintln!("{}", line.text(stage));
+                    eprintln!("{}", line.done(stage));
                 }
             }
         }

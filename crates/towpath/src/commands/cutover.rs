@@ -6,16 +6,15 @@ use serde_json::json;
 use towpath_model::journal::RunStage;
 use towpath_model::verification::{Difference, Verification};
 use towpath_model::{ErrorKind, Exit, Failure, Result, RunId};
-use towpath_store::{RunStore, read_journal};
+use towpath_store::RunStore;
 use towpath_switch::SwitchPlan;
-use towpath_verify::open_manifest;
+use towpath_verify::{Level, open_manifest};
 
 use crate::arguments::CutoverArguments;
 use crate::commands::{next, show};
 use crate::context::Context;
-use crate::pipeline::{enter, timed, verifying};
+use crate::pipeline::{enter, planning, survey, timed, verifying};
 use crate::run_files::{self, StoredPlan};
-use crate::run_state::RunState;
 use crate::{aws, report, table};
 
 /// Gates, then the switch. Undoes itself when anything fails in the middle.
@@ -143,9 +142,12 @@ async fn require_verified(store: &RunStore, plan: &StoredPlan, run: &RunId) -> R
     if verification.manifest != manifest.root {
         return Err(refuse(format!("{key} of run {run} is of another manifest")));
     }
-    let stage = RunState::of(&read_journal(store).await?).stage;
-    if stage < Some(RunStage::Verified) {
-        return Err(refuse(format!("run {run} is not verified at every level")));
+    // A clean look at chunks alone after a full look that found differences proves nothing.
+    if verification.levels.len() < Level::ALL.len() {
+        return Err(refuse(format!(
+            "{key} of run {run} looked at {} only",
+            verification.levels.join(", ")
+        )));
     }
     Ok(())
 }
@@ -163,6 +165,18 @@ async fn source_gate(
     if arguments.accept_source_changes.as_deref() == Some(run.as_str()) {
         eprintln!("warning: not looking whether the source has changed since the export");
         return Ok(());
+    }
+    let refuse = |what: String| {
+        Failure::new(ErrorKind::Blocked, what).hint(format!(
+            "stop writers and begin a new run, or lose those changes with --accept-source-changes {run}"
+        ))
+    };
+    let (found, holder) = Box::pin(survey::survey(context, run)).await?;
+    holder.release().await?;
+    if let Some(what) = planning::schema_change(&plan.plan, &found.schema)? {
+        return Err(refuse(format!(
+            "the source has changed since the export: {what}"
+        )));
     }
     let manifest = open_manifest(store, &plan.plan, plan.hash, None).await?;
     let proof = Box::pin(verifying::source_since_export(
@@ -183,15 +197,9 @@ async fn source_gate(
             other => show::difference(other),
         })
         .collect();
-    Err(Failure::new(
-        ErrorKind::Blocked,
-        format!(
-            "the source has changed since the export in {}: {}",
-            table::counted(proof.differences.len() as u64, "table"),
-            named.join(", ")
-        ),
-    )
-    .hint(format!(
-        "stop writers and begin a new run, or lose those changes with --accept-source-changes {run}"
+    Err(refuse(format!(
+        "the source has changed since the export in {}: {}",
+        table::counted(proof.differences.len() as u64, "table"),
+        named.join(", ")
     )))
 }

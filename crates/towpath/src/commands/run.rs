@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use towpath_model::journal::RunStage;
 use towpath_model::manifest::Manifest;
-use towpath_model::{ErrorKind, Exit, Failure, Result};
+use towpath_model::{ErrorKind, Exit, Failure, Result, RunId};
 use towpath_verify::Level;
 
 use crate::arguments::RunArguments;
@@ -30,6 +30,7 @@ pub async fn run(context: &Context, arguments: &RunArguments) -> Result<Exit> {
         }
         let transfer = Transfer::open(context, &open.store, &open.plan, journal.clone()).await?;
         let stage = transfer.stage();
+        refuse_switched(&run, stage)?;
         let manifest = if stage >= Some(RunStage::Loaded) {
             transfer.manifest().await?.ok_or_else(|| {
                 Failure::new(
@@ -65,6 +66,20 @@ pub async fn run(context: &Context, arguments: &RunArguments) -> Result<Exit> {
         next(&format!("`towpath cutover {run}` when consumers may move"));
     }
     Ok(exit)
+}
+
+/// Once consumers write to the target, its rows are no longer those of the export.
+fn refuse_switched(run: &RunId, stage: Option<RunStage>) -> Result<()> {
+    if stage == Some(RunStage::Switched) || stage == Some(RunStage::Switching) {
+        return Err(Failure::new(
+            ErrorKind::Blocked,
+            format!("run {run} is past its cutover; there is nothing left to run"),
+        )
+        .hint(format!(
+            "`towpath status {run}` shows where it is; --new-run begins another"
+        )));
+    }
+    Ok(())
 }
 
 /// Exports only.

@@ -4,6 +4,8 @@ use std::io::{BufRead, IsTerminal};
 
 use towpath_model::document;
 use towpath_model::plan::{CheckResult, Plan, Verdict};
+use towpath_model::schema::CleanSchema;
+use towpath_model::script::{self, Statement};
 use towpath_model::{ErrorKind, Failure, Result, RunId};
 use towpath_plan::PlanOptions;
 use towpath_store::RunStore;
@@ -190,6 +192,18 @@ fn same_databases(context: &Context, plan: &Plan) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What has changed between the schema that was planned and the one that is there now.
+pub fn schema_change(plan: &Plan, now: &CleanSchema) -> Result<Option<&'static str>> {
+    let hash = |statements: &[Statement]| script::render(statements).map(|t| script::hash(&t));
+    Ok(if hash(&now.pre_data)? != plan.pre_data {
+        Some("tables, types, functions or views were created, altered or dropped")
+    } else if hash(&now.post_data)? != plan.post_data {
+        Some("indexes, constraints, triggers, policies or grants were created, altered or dropped")
+    } else {
+        None
+    })
 }
 
 /// Whether a saved plan still describes what is there.

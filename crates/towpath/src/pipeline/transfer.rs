@@ -10,13 +10,14 @@ use towpath_model::digest::RunKey;
 use towpath_model::event::{Stage, Unit};
 use towpath_model::journal::{Entry, RunStage};
 use towpath_model::manifest::{Manifest, StoredChunk};
-use towpath_model::script::{self, Statement};
+use towpath_model::script::Statement;
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_postgres::{SnapshotHolder, catalog};
 use towpath_store::{Journal, RunStore, read_journal};
 use towpath_verify::open_manifest;
 
 use crate::context::Context;
+use crate::pipeline::planning::schema_change;
 use crate::pipeline::survey::survey;
 use crate::pipeline::{enter, timed};
 use crate::run_files::{self, StoredPlan};
@@ -186,12 +187,10 @@ impl<'t> Transfer<'t> {
             )
             .hint("a restored or failed-over source begins a new run: use --new-run"));
         }
-        let pre_data = script::hash(&script::render(&found.schema.pre_data)?);
-        let post_data = script::hash(&script::render(&found.schema.post_data)?);
-        if pre_data != plan.pre_data || post_data != plan.post_data {
+        if let Some(what) = schema_change(plan, &found.schema)? {
             return Err(Failure::new(
                 ErrorKind::Blocked,
-                "the schema of the source has changed since the plan",
+                format!("the schema of the source has changed since the plan: {what}"),
             )
             .hint("rows of two schemas do not make one export; start over with --new-run"));
         }
@@ -206,8 +205,8 @@ impl<'t> Transfer<'t> {
             .append(Entry::Snapshot {
                 snapshot: facts.snapshot.clone(),
                 lsn: facts.lsn.clone(),
-                pre_data,
-                post_data,
+                pre_data: plan.pre_data,
+                post_data: plan.post_data,
             })
             .await?;
         let export = ExportContext {
