@@ -1,0 +1,108 @@
+//! Statements that go changed: the tree is edited and written anew.
+
+use pg_query::NodeEnum;
+use pg_query::protobuf::{
+    CreateFunctionStmt, CreatePolicyStmt, DefElem, Node, RoleSpec, RoleSpecType,
+};
+use serde_json::Value;
+use towpath_model::Result;
+use towpath_model::structure::SchemaObject;
+
+use crate::decision::Decisions;
+use crate::reserved::{USER_OWNER, is_server_role};
+use crate::rules::Evidence;
+use crate::setting::{Carriage, carriage};
+use crate::statement::deparse;
+
+/// Settings in a function's definition that the target's master may not give.
+pub(crate) fn refused_settings(object: &SchemaObject, evidence: &Evidence<'_>) -> Vec<String> {
+    let Some(config) = object.aspects.get("config").and_then(Value::as_array) else {
+        return Vec::new();
+    };
+    config
+        .iter()
+        .filter_map(Value::as_str)
+        .filter_map(|entry| entry.split_once('=').map(|(name, _)| name))
+        .filter(|name| is_refused(name, evidence))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn is_refused(name: &str, evidence: &Evidence<'_>) -> bool {
+    // A secret in a function is the user's own text; refused is only what the server refuses. A
+    // placeholder may be set by a function from any login.
+    !name.contains('.') && carriage(name, evidence) == Carriage::Privileged
+}
+
+/// A function without the settings that the target refuses.
+pub(crate) fn function(statement: &CreateFunctionStmt, evidence: &Evidence<'_>) -> Result<String> {
+    let mut statement = statement.clone();
+    statement.options.retain(|option| match &option.node {
+        Some(NodeEnum::DefElem(element)) => {
+            set_name(element).is_none_or(|name| !is_refused(name, evidence))
+        }
+        _ => true,
+    });
+    deparse(&NodeEnum::CreateFunctionStmt(Box::new(statement)))
+}
+
+fn set_name(element: &DefElem) -> Option<&str> {
+    if element.defname != "set" {
+        return None;
+    }
+    match element.arg.as_ref()?.node.as_ref()? {
+        NodeEnum::VariableSetStmt(set) => Some(&set.name),
+        _ => None,
+    }
+}
+
+/// Roles of a policy as they are on the target.
+#[derive(Debug, PartialEq)]
+pub(crate) enum PolicyRoles {
+    /// All of them go.
+    Same,
+    /// Some do not, or have another name.
+    Changed(String),
+    /// None of them goes: the policy would apply to nobody.
+    Nobody,
+}
+
+/// A policy with the roles that exist on the target.
+pub(crate) fn policy(
+    statement: &CreatePolicyStmt,
+    decisions: &Decisions,
+    owner: &str,
+) -> Result<PolicyRoles> {
+    let mut rewritten = statement.clone();
+    rewritten.roles = statement
+        .roles
+        .iter()
+        .filter_map(|node| role_on_target(node, decisions, owner))
+        .collect();
+    if rewritten.roles == statement.roles {
+        return Ok(PolicyRoles::Same);
+    }
+    if rewritten.roles.is_empty() {
+        return Ok(PolicyRoles::Nobody);
+    }
+    deparse(&NodeEnum::CreatePolicyStmt(Box::new(rewritten))).map(PolicyRoles::Changed)
+}
+
+fn role_on_target(node: &Node, decisions: &Decisions, owner: &str) -> Option<Node> {
+    let Some(NodeEnum::RoleSpec(spec)) = &node.node else {
+        return Some(node.clone());
+    };
+    if spec.roletype() != RoleSpecType::RolespecCstring {
+        return Some(node.clone());
+    }
+    let name = spec.rolename.as_str();
+    if name == USER_OWNER || name == owner {
+        return Some(Node {
+            node: Some(NodeEnum::RoleSpec(RoleSpec {
+                rolename: owner.to_owned(),
+                ..spec.clone()
+            })),
+        });
+    }
+    (decisions.role_goes(name) || is_server_role(name)).then(|| node.clone())
+}

@@ -1,0 +1,39 @@
+//! Everything else was made by the user.
+
+use towpath_model::structure::{ObjectKind, SchemaObject};
+
+use super::{Evidence, Findings};
+use crate::decision::Verdict;
+use crate::reserved::{USER_OWNER, is_reserved_role};
+use crate::rewrite::refused_settings;
+
+pub(super) fn decide(
+    object: &SchemaObject,
+    evidence: &Evidence<'_>,
+    _: &Findings,
+) -> Option<Verdict> {
+    let owner = &evidence.options.target_owner;
+    let refused = if object.id.kind == ObjectKind::Function {
+        refused_settings(object, evidence)
+    } else {
+        Vec::new()
+    };
+    Some(if !refused.is_empty() {
+        Verdict::rewritten(
+            format!(
+                "made by the user; without its setting of {}, which the target's master may not give",
+                refused.join(", ")
+            ),
+            &["config", "definition"],
+        )
+    } else {
+        match object.owner.as_deref() {
+            Some(other) if other != USER_OWNER && !is_reserved_role(other) => {
+                Verdict::kept(format!(
+                    "made by the user; {owner} owns it instead of {other}, who gets all privileges"
+                ))
+            }
+            _ => Verdict::kept("made by the user"),
+        }
+    })
+}

@@ -1,0 +1,253 @@
+//! What rules need to know beyond the structure: what depends on what, bodies of functions, exact
+//! settings, and which tables cannot be read.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::Deserialize;
+use towpath_model::Result;
+use towpath_model::name::QualifiedName;
+use towpath_model::structure::{ObjectId, ObjectKind, Structure};
+use towpath_postgres::Session;
+
+/// A catalog by name, and an OID in it.
+type Address = (String, u32);
+
+/// Facts of the source, all of one snapshot.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Source {
+    /// Objects that depend on an object, directly.
+    pub dependents: BTreeMap<ObjectId, BTreeSet<ObjectId>>,
+    /// Bodies of functions that are kept as text: the catalog knows nothing of what they name.
+    pub bodies: BTreeMap<ObjectId, Body>,
+    /// Settings of roles and of the database, in the words of the catalog.
+    pub settings: Vec<SettingRow>,
+    /// Settings that any login may change for itself.
+    pub user_settings: BTreeSet<String>,
+    /// Materialized views that hold rows.
+    pub populated: BTreeSet<QualifiedName>,
+    /// Tables and sequences the login may not read: pg_dump would fail to lock the ones, and to
+    /// look at the others.
+    pub unreadable: Vec<QualifiedName>,
+    /// Functions that triggers and event triggers call.
+    pub trigger_functions: BTreeMap<ObjectId, ObjectId>,
+    /// The server's `default_text_search_config`, which decides what one-argument searches find.
+    pub text_search_config: Option<String>,
+}
+
+/// The text of a function.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Body {
+    pub text: String,
+}
+
+/// One setting: of a role everywhere, of the database, or of a role in it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct SettingRow {
+    pub role: Option<String>,
+    pub in_database: bool,
+    pub name: String,
+    pub value: String,
+}
+
+#[derive(Deserialize)]
+struct AliasRow {
+    catalog: String,
+    oid: u32,
+    to_catalog: String,
+    to_oid: u32,
+}
+
+#[derive(Deserialize)]
+struct BodyRow {
+    oid: u32,
+    body: String,
+}
+
+#[derive(Deserialize)]
+struct NameRow {
+    schema: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct TriggerRow {
+    catalog: String,
+    oid: u32,
+    function: u32,
+}
+
+/// Addresses that stand for others: a view's rule for the view, a default for its table, an array
+/// for its element, the index of a constraint for the constraint, a member for its extension.
+const ALIASES: &str = include_str!("sql/aliases.sql");
+const DEPENDENCIES: &str = include_str!("sql/dependencies.sql");
+const SETTINGS: &str = include_str!("sql/settings.sql");
+const BODIES: &str = "select p.oid::int8 as oid, p.prosrc as body
+from pg_catalog.pg_proc p
+join pg_catalog.pg_language l on l.oid = p.prolang
+where p.oid >= 16384 and l.lanname not in ('c', 'internal') and p.prosqlbody is null";
+const POPULATED: &str = "select n.nspname as schema, c.relname as name
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.relkind = 'm' and c.relispopulated";
+const UNREADABLE: &str = "select n.nspname as schema, c.relname as name
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p', 'S')
+  and n.nspname !~ '^pg_'
+  and n.nspname <> 'information_schema'
+  and c.relpersistence <> 't'
+  and not (pg_catalog.has_table_privilege(c.oid, 'SELECT')
+           and pg_catalog.has_schema_privilege(n.oid, 'USAGE'))
+order by 1, 2";
+const USER_SETTINGS: &str =
+    "select 'setting' as schema, name from pg_catalog.pg_settings where context = 'user'";
+const TRIGGERS: &str =
+    "select 'pg_trigger' as catalog, t.oid::int8 as oid, t.tgfoid::int8 as function
+from pg_catalog.pg_trigger t where not t.tgisinternal
+union all
+select 'pg_event_trigger', e.oid::int8, e.evtfoid::int8 from pg_catalog.pg_event_trigger e";
+const TEXT_SEARCH_CONFIG: &str = "select pg_catalog.current_setting('default_text_search_config')";
+
+/// Reads the facts.
+pub(crate) async fn read(session: &mut Session, structure: &Structure) -> Result<Source> {
+    let ids = Addresses::read(session, structure).await?;
+    let edges: Vec<AliasRow> = session.fetch(DEPENDENCIES, &[]).await?;
+    let bodies: Vec<BodyRow> = session.fetch(BODIES, &[]).await?;
+    let triggers: Vec<TriggerRow> = session.fetch(TRIGGERS, &[]).await?;
+    let populated: Vec<NameRow> = session.fetch(POPULATED, &[]).await?;
+    let unreadable: Vec<NameRow> = session.fetch(UNREADABLE, &[]).await?;
+    let user_settings: Vec<NameRow> = session.fetch(USER_SETTINGS, &[]).await?;
+    Ok(Source {
+        dependents: dependents(&edges, &ids),
+        bodies: bodies
+            .into_iter()
+            .filter_map(|row| {
+                let id = ids.plain(&("pg_proc".to_owned(), row.oid))?;
+                Some((id.clone(), Body { text: row.body }))
+            })
+            .collect(),
+        trigger_functions: triggers
+            .into_iter()
+            .filter_map(|row| {
+                let trigger = ids.plain(&(row.catalog, row.oid))?;
+                let function = ids.plain(&("pg_proc".to_owned(), row.function))?;
+                Some((trigger.clone(), function.clone()))
+            })
+            .collect(),
+        settings: session.fetch(SETTINGS, &[]).await?,
+        user_settings: user_settings
+            .into_iter()
+            .map(|row| row.name.to_lowercase())
+            .collect(),
+        populated: populated.into_iter().map(NameRow::qualified).collect(),
+        unreadable: unreadable.into_iter().map(NameRow::qualified).collect(),
+        text_search_config: session.scalar(TEXT_SEARCH_CONFIG, &[]).await?,
+    })
+}
+
+impl NameRow {
+    fn qualified(self) -> QualifiedName {
+        QualifiedName::new(self.schema, self.name)
+    }
+}
+
+fn dependents(edges: &[AliasRow], ids: &Addresses) -> BTreeMap<ObjectId, BTreeSet<ObjectId>> {
+    let mut dependents: BTreeMap<ObjectId, BTreeSet<ObjectId>> = BTreeMap::new();
+    for edge in edges {
+        let by = ids.resolved(&(edge.catalog.clone(), edge.oid));
+        let on = ids.resolved(&(edge.to_catalog.clone(), edge.to_oid));
+        if let (Some(by), Some(on)) = (by, on)
+            && by != on
+        {
+            dependents.entry(on.clone()).or_default().insert(by.clone());
+        }
+    }
+    dependents
+}
+
+/// Objects by catalog and OID.
+struct Addresses {
+    ids: HashMap<Address, ObjectId>,
+    aliases: HashMap<Address, Address>,
+}
+
+impl Addresses {
+    async fn read(session: &mut Session, structure: &Structure) -> Result<Self> {
+        let aliases: Vec<AliasRow> = session.fetch(ALIASES, &[]).await?;
+        Ok(Self {
+            ids: structure
+                .objects
+                .values()
+                .filter_map(|object| {
+                    let catalog = catalog_of(object.id.kind)?;
+                    Some(((catalog.to_owned(), object.oid), object.id.clone()))
+                })
+                .collect(),
+            aliases: aliases
+                .into_iter()
+                .map(|row| ((row.catalog, row.oid), (row.to_catalog, row.to_oid)))
+                .collect(),
+        })
+    }
+
+    fn plain(&self, address: &Address) -> Option<&ObjectId> {
+        self.ids.get(address)
+    }
+
+    fn resolved(&self, address: &Address) -> Option<&ObjectId> {
+        let mut address = address;
+        // Aliases are at most four deep (default, view, member, extension); a ring would be a
+        // defect of the statement that lists them, and must not hang.
+        for _ in 0..8 {
+            match self.aliases.get(address) {
+                Some(next) => address = next,
+                None => break,
+            }
+        }
+        self.ids.get(address)
+    }
+}
+
+/// The catalog whose OIDs objects of this kind have.
+fn catalog_of(kind: ObjectKind) -> Option<&'static str> {
+    Some(match kind {
+        ObjectKind::Schema => "pg_namespace",
+        ObjectKind::Extension => "pg_extension",
+        ObjectKind::Language => "pg_language",
+        ObjectKind::Type | ObjectKind::Domain => "pg_type",
+        ObjectKind::Collation => "pg_collation",
+        ObjectKind::Function => "pg_proc",
+        ObjectKind::Operator => "pg_operator",
+        ObjectKind::OperatorClass => "pg_opclass",
+        ObjectKind::OperatorFamily => "pg_opfamily",
+        ObjectKind::Cast => "pg_cast",
+        ObjectKind::Conversion => "pg_conversion",
+        ObjectKind::TextSearchConfiguration => "pg_ts_config",
+        ObjectKind::TextSearchDictionary => "pg_ts_dict",
+        ObjectKind::TextSearchParser => "pg_ts_parser",
+        ObjectKind::TextSearchTemplate => "pg_ts_template",
+        ObjectKind::Table
+        | ObjectKind::ForeignTable
+        | ObjectKind::View
+        | ObjectKind::MaterializedView
+        | ObjectKind::Sequence
+        | ObjectKind::Index => "pg_class",
+        ObjectKind::Constraint => "pg_constraint",
+        ObjectKind::Statistics => "pg_statistic_ext",
+        ObjectKind::Rule => "pg_rewrite",
+        ObjectKind::Trigger => "pg_trigger",
+        ObjectKind::Policy => "pg_policy",
+        ObjectKind::ForeignDataWrapper => "pg_foreign_data_wrapper",
+        ObjectKind::ForeignServer => "pg_foreign_server",
+        ObjectKind::EventTrigger => "pg_event_trigger",
+        ObjectKind::AccessMethod => "pg_am",
+        ObjectKind::Role
+        | ObjectKind::DefaultPrivileges
+        | ObjectKind::UserMapping
+        | ObjectKind::Publication
+        | ObjectKind::Subscription
+        | ObjectKind::Setting
+        | ObjectKind::SecurityLabel
+        | ObjectKind::LargeObject => return None,
+    })
+}
