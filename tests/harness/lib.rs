@@ -10,8 +10,10 @@
 
 pub mod aws;
 mod cache;
+pub mod oracle;
 pub mod pg;
 pub mod process;
+mod project;
 mod server;
 pub mod tcp_proxy;
 mod wait;
@@ -19,6 +21,7 @@ mod wait;
 pub use aws::{Aws, MiniStack, S3Server};
 pub use pg::{Pair, Source, Target, TargetShape, demo_pair, pair, pair_with};
 pub use process::{Finished, Running, Towpath};
+pub use project::Project;
 pub use tcp_proxy::{Fault, TcpProxy};
 pub use wait::wait_until;
 

@@ -147,13 +147,11 @@ impl Source {
     }
 
     /// Runs SQL as the customer's login.
-    #[must_use]
     pub fn psql(&self, sql: &str) -> String {
         psql(&self.url(), sql)
     }
 
     /// Runs SQL as the platform.
-    #[must_use]
     pub fn psql_superuser(&self, sql: &str) -> String {
         psql(&self.cluster.superuser_url("postgres"), sql)
     }
@@ -229,13 +227,11 @@ impl Target {
     }
 
     /// Runs SQL as the master.
-    #[must_use]
     pub fn psql(&self, sql: &str) -> String {
         psql(&self.url(), sql)
     }
 
     /// Runs SQL as the instance's true superuser, in the same database.
-    #[must_use]
     pub fn psql_superuser(&self, sql: &str) -> String {
         psql(&self.cluster.superuser_url(&self.shape.database), sql)
     }
@@ -415,7 +411,6 @@ fn encode(text: &str) -> String {
 
 /// Runs SQL, statement by statement, and returns the unaligned rows without the last newline. Panics
 /// with what psql says at the first error.
-#[must_use]
 pub fn psql(url: &str, sql: &str) -> String {
     try_psql(url, sql).unwrap_or_else(|error| panic!("psql failed:\n{error}\nSQL: {sql}"))
 }

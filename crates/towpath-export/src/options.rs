@@ -48,6 +48,9 @@ impl ExportContext {
         options.application_name = application_name(&self.plan.run, worker);
         let mut session = Session::connect(&self.source, Side::Source, &options).await?;
         session.begin_reading_snapshot(&self.snapshot_id).await?;
+        session
+            .use_search_path(&self.plan.source.facts.search_path)
+            .await?;
         Ok(session)
     }
 }

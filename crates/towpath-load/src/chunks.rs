@@ -124,7 +124,7 @@ async fn load_chunk(
         )
     })?;
     let mut reader = ChunkReader::open(&context.store, chunk).await?;
-    session.begin_writing().await?;
+    session.begin_writing(context.search_path()).await?;
     let copied = copy_rows(session, &mut reader, table, context).await;
     let rows = match copied {
         Ok(rows) => rows,

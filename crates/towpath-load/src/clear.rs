@@ -30,7 +30,7 @@ pub async fn clear(
         .hint("type the name of the database that should be cleared"));
     }
     let mut session = Session::connect(target, Side::Target, options).await?;
-    session.begin_writing().await?;
+    session.begin_writing("").await?;
     let schemas: Vec<SchemaRow> = session
         .fetch(
             "select nspname as name

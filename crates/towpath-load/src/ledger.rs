@@ -78,7 +78,7 @@ pub(crate) async fn open(session: &mut Session, plan: &Plan) -> Result<()> {
             plan.target.facts.database
         )));
     }
-    session.begin_writing().await?;
+    session.begin_writing("").await?;
     session.execute(CREATE).await?;
     session
         .execute_with(

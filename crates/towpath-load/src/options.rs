@@ -54,6 +54,11 @@ impl LoadContext {
         Ok(session)
     }
 
+    /// The search path of the source's login: what the user's functions expect to find.
+    pub(crate) fn search_path(&self) -> &str {
+        &self.plan.source.facts.search_path
+    }
+
     pub(crate) fn application_prefix(&self) -> String {
         format!("towpath/{}/load", self.plan.run)
     }

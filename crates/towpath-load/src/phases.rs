@@ -117,14 +117,7 @@ async fn one_worker(
             break;
         };
         context.stop.check()?;
-        run_batch(
-            &mut session,
-            &context.plan.run,
-            POST_DATA,
-            &[statement],
-            &settings,
-        )
-        .await?;
+        run_batch(&mut session, &context, POST_DATA, &[statement], &settings).await?;
         context.events.advance(Stage::PostData, 1);
     }
     session.close().await;

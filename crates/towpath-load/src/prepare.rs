@@ -34,7 +34,7 @@ pub async fn prepare(context: &LoadContext, pre_data: &[Statement]) -> Result<()
         .start(Stage::PreData, left.len() as u64, Unit::Items);
     for batch in left.chunks(BATCH) {
         context.stop.check()?;
-        run_batch(&mut session, run, PRE_DATA, batch, SETTINGS).await?;
+        run_batch(&mut session, context, PRE_DATA, batch, SETTINGS).await?;
         context.events.advance(Stage::PreData, batch.len() as u64);
     }
     context.events.finish(Stage::PreData);
@@ -75,7 +75,7 @@ pub async fn reset_stale(
             .filter(|row| row.table_id == table.id.as_str())
             .any(|row| !known.iter().any(|chunk| row.is(chunk)));
         if stale {
-            session.begin_writing().await?;
+            session.begin_writing(context.search_path()).await?;
             session
                 .execute(&format!("truncate only {}", table.name.quoted()))
                 .await?;

@@ -1,10 +1,11 @@
 //! Runs statements of a script, each once.
 
+use towpath_model::Result;
 use towpath_model::script::Statement;
-use towpath_model::{Result, RunId};
 use towpath_postgres::Session;
 
 use crate::ledger;
+use crate::options::LoadContext;
 
 /// Name of the script of statements before the data, in the ledger.
 pub(crate) const PRE_DATA: &str = "pre-data";
@@ -15,12 +16,13 @@ pub(crate) const POST_DATA: &str = "post-data";
 /// Runs statements in one transaction with their ledger entries: all of them are done or none is.
 pub(crate) async fn run_batch(
     session: &mut Session,
-    run: &RunId,
+    context: &LoadContext,
     script: &str,
     statements: &[&Statement],
     settings: &str,
 ) -> Result<()> {
-    session.begin_writing().await?;
+    session.begin_writing(context.search_path()).await?;
+    let run = &context.plan.run;
     let done = async {
         session.execute(settings).await?;
         for statement in statements {

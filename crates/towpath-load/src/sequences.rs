@@ -9,7 +9,7 @@ use crate::options::LoadContext;
 /// Sets every sequence, in one transaction. Doing it twice changes nothing.
 pub async fn set_sequences(context: &LoadContext, sequences: &[SequenceState]) -> Result<()> {
     let mut session = context.connect("sequences").await?;
-    session.begin_writing().await?;
+    session.begin_writing(context.search_path()).await?;
     for state in sequences {
         // Both parts matter: (42, false) hands out 42 next, (42, true) hands out 43.
         let sql = format!(

@@ -25,6 +25,9 @@ pub struct ServerFacts {
     pub encoding: String,
     /// Collation of the database.
     pub collation: String,
+    /// Search path that the login begins its sessions with. Functions of the user's call others
+    /// without naming their schema; whatever reads or writes rows must find what they find.
+    pub search_path: String,
     /// Connection uses TLS.
     pub uses_tls: bool,
     /// Names and default versions of `pg_available_extensions`.

@@ -36,7 +36,8 @@ impl SessionOptions {
 
 /// Settings that change what COPY writes or whether it lives long enough. Supabase runs with
 /// `extra_float_digits = 0` and a two-minute `statement_timeout`, and any of these can be set per
-/// role or database. An empty search path makes every name in `reg*` output qualified.
+/// role or database. The search path is empty for reading the catalog, so that every name in a
+/// definition is qualified; see [`Session::use_search_path`] for rows.
 const PINNED: [(&str, &str); 16] = [
     ("client_encoding", "UTF8"),
     ("extra_float_digits", "3"),
@@ -219,14 +220,20 @@ impl Session {
         self.pin().await
     }
 
-    /// Begins a transaction that writes, with the settings that reading had. The search path is
-    /// the one Supabase gives its users, because checks, defaults and generated columns of the
-    /// user's may call functions without naming their schema.
-    pub async fn begin_writing(&mut self) -> Result<()> {
+    /// Begins a transaction that writes, with the settings that reading had.
+    pub async fn begin_writing(&mut self, search_path: &str) -> Result<()> {
         self.execute("begin").await?;
         self.pin().await?;
-        self.execute("set local search_path = \"$user\", public, extensions")
-            .await
+        self.use_search_path(search_path).await
+    }
+
+    /// Gives the current transaction the search path of the source's login. Indexes, checks and
+    /// generated columns may hold functions whose SQL bodies name nothing's schema, and even a
+    /// plain select makes the planner inline them: under an empty path that fails. What `reg*`
+    /// columns print depends on it too, so both sides use this same one.
+    pub async fn use_search_path(&mut self, search_path: &str) -> Result<()> {
+        let set = "select pg_catalog.set_config('search_path', $1, true)";
+        self.scalar(set, &[search_path]).await.map(|_| ())
     }
 
     /// Commits.

@@ -126,6 +126,7 @@ impl Scene {
             can_create_roles: true,
             encoding: "UTF8".to_owned(),
             collation: "C".to_owned(),
+            search_path: String::new(),
             uses_tls: true,
             available_extensions: BTreeMap::from([("citext".to_owned(), "1.6".to_owned())]),
             database_bytes: 0,

@@ -164,6 +164,9 @@ pub(crate) async fn each_row_of(
     } else {
         session.begin_reading().await?;
     }
+    session
+        .use_search_path(&context.plan.source.facts.search_path)
+        .await?;
     let statement = copy_statement(table, &context.key.null_marker());
     let copy = session.copy_out(&statement).await?;
     let columns = table.columns.len();

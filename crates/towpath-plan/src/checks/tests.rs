@@ -19,6 +19,7 @@ fn server(user: &str) -> ServerFacts {
         can_create_roles: true,
         encoding: "UTF8".to_owned(),
         collation: "C.UTF-8".to_owned(),
+        search_path: String::new(),
         uses_tls: true,
         available_extensions: BTreeMap::new(),
         database_bytes: 0,

@@ -16,6 +16,9 @@ select pg_catalog.current_setting('server_version_num')::int8 as version_num,
            when 'b' then (pg_catalog.to_jsonb(d.*) ->> 'datlocale') || ' (builtin)'
            else d.datcollate::text
        end as collation,
+       (select s.reset_val
+        from pg_catalog.pg_settings s
+        where s.name = 'search_path') as search_path,
        coalesce((select s.ssl
                  from pg_catalog.pg_stat_ssl s
                  where s.pid = pg_catalog.pg_backend_pid()), false) as uses_tls,
