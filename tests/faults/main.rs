@@ -1,5 +1,7 @@
 //! Fault tests: what breaks on the way must not break the result.
 
+mod kill;
+
 use towpath_tests::tcp_proxy::Direction;
 use towpath_tests::{Fault, TcpProxy, pair, pg};
 

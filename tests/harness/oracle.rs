@@ -9,7 +9,7 @@ use crate::pg::{Pair, psql};
 /// Settings under which two servers print the same value alike.
 const PINNED: &str = "set extra_float_digits = 3; set timezone = 'UTC'; set datestyle = 'ISO, YMD'; \
     set intervalstyle = 'postgres'; set bytea_output = 'hex'; set lc_monetary = 'C'; \
-    set search_path = ''; set row_security = off;";
+    set search_path = public, extensions; set row_security = off;";
 
 /// Tables of the user's that hold rows of their own: ordinary tables and leaf partitions, named and
 /// quoted.

@@ -58,13 +58,19 @@ impl CopyIn<'_> {
             .map_err(|cause| failure(side, format!("{side} refused the rows"), cause))
     }
 
-    /// Gives the copy up: the server forgets every row of it.
+    /// Gives the copy up: the server forgets every row of it. The session is not fit for more
+    /// afterwards when the server had an objection of its own, so drop it.
     pub async fn abort(self, reason: &str) -> Result<()> {
         let side = self.side;
-        self.copy
-            .abort(reason)
-            .await
-            .map_err(|cause| failure(side, format!("could not abort the copy on {side}"), cause))
+        match self.copy.abort(reason).await {
+            // The rows sent so far were refused before the abort was read: forgotten just as well.
+            Ok(()) | Err(sqlx::Error::Database(_)) => Ok(()),
+            Err(cause) => Err(failure(
+                side,
+                format!("could not abort the copy on {side}"),
+                cause,
+            )),
+        }
     }
 }
 

@@ -1,0 +1,256 @@
+//! `kill -9` at any point of a run; the same command then finishes it, and the target is the same.
+
+use std::path::Path;
+
+use towpath_tests::oracle::assert_same_rows;
+use towpath_tests::{Finished, Pair, Project, TargetShape, pair, pg, project};
+
+/// Large enough for a kill to fall into the middle of the copy and of the index builds.
+const BULK: &str = "
+    create table public.bulk (id bigint primary key, account integer not null, note text, at timestamptz);
+    insert into public.bulk
+    select i, i % 97, repeat(md5(i::text), 3), timestamptz '2026-01-01' + i * interval '1 second'
+      from generate_series(1, 60000) i;
+    create index bulk_note on public.bulk (note);
+    create index bulk_at on public.bulk (at, account);
+    create index bulk_account on public.bulk (account) where note like 'a%';";
+
+struct World {
+    pair: Pair,
+    project: Project,
+}
+
+fn world() -> World {
+    let pair = pair();
+    pair.source.psql(BULK);
+    let project = project!(&pair).with("TOWPATH_CHUNK_MIB", "1");
+    World { pair, project }
+}
+
+fn files_below(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> usize {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .map(|entry| match entry.path() {
+            path if path.is_dir() => files_below(&path, wanted),
+            path => usize::from(wanted(
+                &path.file_name().unwrap_or_default().to_string_lossy(),
+            )),
+        })
+        .sum()
+}
+
+impl World {
+    fn stored_chunks(&self) -> usize {
+        files_below(&self.project.path().join(".towpath"), &|name| {
+            name.ends_with(".zst") && !name.starts_with('.')
+        })
+    }
+
+    /// Rows of a table of the ledger; 0 while there is none. Asked as superuser, on another
+    /// connection than the load's.
+    fn ledger(&self, table: &str, filter: &str) -> u64 {
+        let sql = format!("select count(*) from towpath.{table} where {filter}");
+        let url = self.pair.target.cluster.superuser_url("app");
+        pg::try_psql(&url, &sql)
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(0)
+    }
+
+    fn kill_when(&self, condition: impl FnMut() -> bool) -> Finished {
+        self.project
+            .towpath(&["run", "--yes"])
+            .spawn()
+            .kill_9_when(condition)
+    }
+
+    /// The same command finishes the run, and everything is as if nothing had happened.
+    fn assert_resumes(&self) {
+        let end = self.project.expect(0, &["run", "--yes"]);
+        assert!(end.stdout.contains("no difference"), "{end}");
+        assert_same_rows(&self.pair);
+        let journal = self.project.expect(0, &["status", "--json"]);
+        assert!(
+            journal.stdout.contains("\"stage\":\"verified\""),
+            "{journal}"
+        );
+        // Each chunk and each statement is in the ledger once.
+        let manifest = self.project.document("manifest.json");
+        let chunks: usize = manifest["tables"]
+            .as_array()
+            .expect("tables")
+            .iter()
+            .map(|table| table["chunks"].as_array().map_or(0, Vec::len))
+            .sum();
+        assert_eq!(self.ledger("chunk", "true"), chunks as u64);
+    }
+}
+
+#[test]
+fn during_export_and_load() {
+    for wanted in [1, 8, 20] {
+        let world = world();
+        let end = world.kill_when(|| world.stored_chunks() >= wanted);
+        assert!(
+            end.killed,
+            "the run ended before {wanted} chunks were stored:\n{end}"
+        );
+        assert!(
+            !world.project.run_folder().join("manifest.json").exists(),
+            "already sealed"
+        );
+        world.assert_resumes();
+    }
+}
+
+#[test]
+fn during_the_schema_before_the_data() {
+    for wanted in [0, 1] {
+        let world = world();
+        let end = world.kill_when(|| {
+            world.ledger("run", "true") > 0 && world.ledger("step", "script = 'pre-data'") >= wanted
+        });
+        assert!(end.killed, "{end}");
+        world.assert_resumes();
+    }
+}
+
+#[test]
+fn during_the_load_of_chunks() {
+    for wanted in [1, 10, 30] {
+        let world = world();
+        let end = world.kill_when(|| world.ledger("chunk", "true") >= wanted);
+        assert!(
+            end.killed,
+            "the run ended before {wanted} chunks were loaded:\n{end}"
+        );
+        world.assert_resumes();
+    }
+}
+
+#[test]
+fn during_indexes_constraints_and_policies() {
+    for wanted in [1, 60, 200, 400] {
+        let world = world();
+        let end = world.kill_when(|| world.ledger("step", "script = 'post-data'") >= wanted);
+        assert!(
+            end.killed,
+            "the run ended before {wanted} statements were done:\n{end}"
+        );
+        world.assert_resumes();
+    }
+}
+
+#[test]
+fn during_the_verification() {
+    let world = world();
+    let last = "script = 'post-data' and no = (select max(no) from towpath.step)";
+    let verifying =
+        "select count(*) from pg_stat_activity where application_name like '%/verify-%'";
+    let url = world.pair.target.cluster.superuser_url("app");
+    let end = world.kill_when(|| {
+        world.ledger("step", last) > 0
+            && pg::try_psql(&url, verifying).is_ok_and(|count| count.trim() != "0")
+    });
+    assert!(end.killed, "{end}");
+    world.assert_resumes();
+}
+
+#[test]
+fn again_and_again() {
+    let world = world();
+    for wanted in [2, 5, 9, 14, 20, 27, 35] {
+        let end = world.kill_when(|| world.ledger("chunk", "true") >= wanted);
+        assert!(end.killed, "{end}");
+    }
+    world.assert_resumes();
+}
+
+#[test]
+fn with_a_source_that_moved_on_meanwhile() {
+    let world = world();
+    let end = world.kill_when(|| world.ledger("chunk", "true") >= 15);
+    assert!(end.killed, "{end}");
+    // Rows change in place, move to other pages, appear and vanish: whatever was exported and
+    // loaded of them must not survive.
+    world.pair.source.psql(
+        "update public.bulk set note = 'changed' where id % 7000 = 0;
+         delete from public.bulk where id between 100 and 140;
+         insert into public.bulk values (1000001, 1, 'new', now());
+         insert into public.no_pk select * from public.no_pk limit 1;
+         select nextval('public.invoice_no')",
+    );
+    let end = world.project.expect(0, &["run", "--yes"]);
+    assert!(
+        end.stderr
+            .contains("have changed on the source and are exported again"),
+        "{end}"
+    );
+    assert!(end.stdout.contains("no difference"), "{end}");
+    assert_same_rows(&world.pair);
+}
+
+#[test]
+fn with_a_schema_that_changed_meanwhile() {
+    let world = world();
+    let end = world.kill_when(|| world.stored_chunks() >= 5);
+    assert!(end.killed, "{end}");
+    world
+        .pair
+        .source
+        .psql("alter table public.bulk add column later integer default 7");
+    let end = world.project.expect(10, &["run", "--yes"]);
+    for part in ["schema of the source has changed", "--new-run"] {
+        assert!(end.stderr.contains(part), "{part:?} is not said:\n{end}");
+    }
+    world
+        .project
+        .expect(0, &["run", "--yes", "--new-run", "--replace", "app"]);
+    assert_same_rows(&world.pair);
+}
+
+#[test]
+fn on_a_target_where_the_master_may_less() {
+    let shape = TargetShape {
+        capable: false,
+        ..TargetShape::default()
+    };
+    let pair = towpath_tests::pair_with(&shape);
+    pair.source.psql(BULK);
+    let project = project!(&pair).with("TOWPATH_CHUNK_MIB", "1");
+    let world = World { pair, project };
+    let end = world.kill_when(|| world.ledger("chunk", "true") >= 12);
+    assert!(end.killed, "{end}");
+    world.assert_resumes();
+}
+
+#[test]
+fn a_crash_of_the_target_is_survived_by_the_same_command() {
+    let mut world = world();
+    let end = world.kill_when(|| world.ledger("chunk", "true") >= 12);
+    assert!(end.killed, "{end}");
+    world.pair.target.cluster.crash_and_restart();
+    world.assert_resumes();
+}
+
+#[test]
+fn ctrl_c_stops_at_a_safe_point_and_resumes() {
+    let world = world();
+    let running = world.project.towpath(&["run", "--yes"]).spawn();
+    towpath_tests::wait_until(
+        "chunks are stored",
+        std::time::Duration::from_secs(60),
+        || world.stored_chunks() >= 3,
+    );
+    running.interrupt();
+    let end = running.wait().expect_code(130);
+    assert!(
+        end.stderr.contains("stopping at the next safe point"),
+        "{end}"
+    );
+    assert!(end.stderr.contains("the same command resumes"), "{end}");
+    world.assert_resumes();
+}
