@@ -6,7 +6,7 @@ use towpath_model::plan::{
     CheckResult, DatabaseIdentity, DecisionCounts, Plan, PlannedChunk, PlannedTable,
 };
 use towpath_model::schema::{CleanSchema, Decision, SchemaReport};
-use towpath_model::structure::{ObjectId, ObjectKind};
+use towpath_model::structure::{ObjectId, ObjectKind, SchemaObject, Structure};
 use towpath_model::{QualifiedName, Result, RunId, TableId, script};
 
 use crate::format::choose_format;
@@ -67,7 +67,7 @@ pub fn plan(
 ) -> Result<Plan> {
     let mut tables: Vec<PlannedTable> = planned_relations(relations, &schema.report)
         .into_iter()
-        .map(|relation| planned_table(relation, source, target, options))
+        .map(|relation| planned_table(relation, source, target, schema, options))
         .collect();
     // Biggest first: the longest work must not begin last.
     tables.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
@@ -109,6 +109,7 @@ fn planned_table(
     relation: &Relation,
     source: &ServerFacts,
     target: &ServerFacts,
+    schema: &CleanSchema,
     options: &PlanOptions,
 ) -> PlannedTable {
     let (format, format_reason) = choose_format(relation, source.major(), target.major());
@@ -128,9 +129,29 @@ fn planned_table(
         format_reason,
         bytes: relation.bytes,
         estimated_rows: relation.estimated_rows,
-        force_row_security: relation.force_row_security,
+        force_row_security: is_forced(relation, &schema.expected),
         chunks,
     }
+}
+
+/// Whether row security will be forced on the table's owner on the target.
+fn is_forced(relation: &Relation, expected: &Structure) -> bool {
+    let id = ObjectId::of(
+        ObjectKind::Table,
+        &relation.name.schema,
+        &relation.name.name,
+    );
+    let aspect = |object: &SchemaObject| {
+        object
+            .aspects
+            .get("force_row_security")
+            .and_then(|value| value.as_bool())
+    };
+    expected
+        .objects
+        .get(&id)
+        .and_then(aspect)
+        .unwrap_or(relation.force_row_security)
 }
 
 fn planned_sequences(sequences: &[QualifiedName], report: &SchemaReport) -> Vec<QualifiedName> {

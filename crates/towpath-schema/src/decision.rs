@@ -72,6 +72,12 @@ impl Decisions {
         self.reports.get(object)
     }
 
+    /// Whether an object goes with this aspect changed.
+    pub(crate) fn has_changed(&self, object: &ObjectId, aspect: &str) -> bool {
+        self.report(object)
+            .is_some_and(|report| report.changed.iter().any(|it| it == aspect))
+    }
+
     /// Whether something of this identity is on the target afterwards. An object the catalog
     /// reader does not list (the index of a constraint, say) goes where its surroundings go.
     pub(crate) fn goes(&self, object: &ObjectId) -> bool {

@@ -9,7 +9,7 @@ use crate::acl;
 use crate::decision::Decisions;
 use crate::reserved::USER_OWNER;
 use crate::role;
-use crate::rules::Evidence;
+use crate::rules::{Evidence, forced_row_security};
 use crate::script::{all_privileges, default_settings, former_owner};
 use crate::setting::{Carriage, carriage};
 
@@ -49,6 +49,10 @@ fn on_target(
     }
     if object.id.kind == ObjectKind::DefaultPrivileges && object.id.name == USER_OWNER {
         owner.clone_into(&mut expected.id.name);
+    }
+    if decisions.has_changed(&object.id, forced_row_security::ASPECT) {
+        let aspect = forced_row_security::ASPECT.to_owned();
+        expected.aspects.insert(aspect, Value::from(false));
     }
     if object.id.kind == ObjectKind::Role {
         keep_of_role(&mut expected, evidence, decisions);

@@ -2,7 +2,7 @@
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    CreateFunctionStmt, CreatePolicyStmt, DefElem, Node, RoleSpec, RoleSpecType,
+    AlterTableType, CreateFunctionStmt, CreatePolicyStmt, DefElem, Node, RoleSpec, RoleSpecType,
 };
 use serde_json::Value;
 use towpath_model::Result;
@@ -54,6 +54,19 @@ fn set_name(element: &DefElem) -> Option<&str> {
         NodeEnum::VariableSetStmt(set) => Some(&set.name),
         _ => None,
     }
+}
+
+/// Whether this is `alter table … force row level security`.
+pub(crate) fn forces_row_security(node: &NodeEnum) -> bool {
+    let NodeEnum::AlterTableStmt(statement) = node else {
+        return false;
+    };
+    statement.cmds.iter().any(|command| match &command.node {
+        Some(NodeEnum::AlterTableCmd(command)) => {
+            command.subtype() == AlterTableType::AtForceRowSecurity
+        }
+        _ => false,
+    })
 }
 
 /// Roles of a policy as they are on the target.

@@ -18,7 +18,7 @@ use crate::order;
 use crate::reserved::{API_ROLES, USER_OWNER};
 use crate::rewrite::{self, PolicyRoles};
 use crate::role;
-use crate::rules::Evidence;
+use crate::rules::{Evidence, forced_row_security};
 use crate::setting;
 use crate::statement::{Piece, Section};
 
@@ -265,6 +265,11 @@ fn replayed(
                 .into_iter()
                 .collect()
         }
+        node if rewrite::forces_row_security(node)
+            && decisions.has_changed(object, forced_row_security::ASPECT) =>
+        {
+            Vec::new()
+        }
         NodeEnum::CommentStmt(_) if object.kind == ObjectKind::Extension => Vec::new(),
         NodeEnum::CreateSchemaStmt(s) if s.schemaname == "public" => Vec::new(),
         NodeEnum::CreateFunctionStmt(s) if is_rewritten_function(object, decisions) => {
@@ -301,9 +306,7 @@ fn written(remains: Remains, original: &str) -> Option<String> {
 }
 
 fn is_rewritten_function(object: &ObjectId, decisions: &Decisions) -> bool {
-    decisions
-        .report(object)
-        .is_some_and(|report| report.changed.iter().any(|aspect| aspect == "config"))
+    decisions.has_changed(object, "config")
 }
 
 fn constraint_drafts(

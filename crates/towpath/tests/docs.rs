@@ -24,10 +24,14 @@ fn rows(page: &str) -> Vec<Vec<String>> {
     let lines: Vec<&str> = page.lines().collect();
     let mut rows = Vec::new();
     for (at, line) in lines.iter().enumerate() {
-        let is_heading = lines.get(at + 1).is_some_and(|next| is_row(next) && is_ruler(next));
+        let is_heading = lines
+            .get(at + 1)
+            .is_some_and(|next| is_row(next) && is_ruler(next));
         if is_row(line) && !is_ruler(line) && !is_heading {
             let inner = line.trim().trim_matches('|');
-            let cells = inner.split(" | ").map(|cell| cell.trim().trim_matches('`').to_owned());
+            let cells = inner
+                .split(" | ")
+                .map(|cell| cell.trim().trim_matches('`').to_owned());
             rows.push(cells.collect());
         }
     }
@@ -56,7 +60,9 @@ fn names<'n>(names: impl IntoIterator<Item = &'n str>) -> BTreeSet<String> {
 #[test]
 fn every_setting_has_its_row_with_variable_and_default() {
     let page = read("docs/reference/configuration.md");
-    let (_, table) = page.split_once("\n## Settings\n").expect("a section Settings");
+    let (_, table) = page
+        .split_once("\n## Settings\n")
+        .expect("a section Settings");
     let (table, _) = table.split_once("\n## ").unwrap_or((table, ""));
     let rows = rows(table);
     for spec in SETTINGS {
@@ -82,19 +88,35 @@ fn every_exit_code_has_its_row() {
             .filter(|row| row[0].parse::<u8>().is_ok())
             .map(|row| row[0].clone())
             .collect();
-        let codes: Vec<String> = Exit::ALL.iter().map(|exit| exit.code().to_string()).collect();
+        let codes: Vec<String> = Exit::ALL
+            .iter()
+            .map(|exit| exit.code().to_string())
+            .collect();
         assert_eq!(found, codes, "codes of {path}");
     }
     for row in rows(&read("docs/reference/exit-codes.md")) {
-        let exit = Exit::ALL.iter().find(|exit| exit.code().to_string() == row[0]);
+        let exit = Exit::ALL
+            .iter()
+            .find(|exit| exit.code().to_string() == row[0]);
         let exit = exit.expect("a code that exists");
         let listed: BTreeSet<String> = row[2]
             .split(", ")
             .filter(|part| *part != "none")
-            .map(|link| link.trim_start_matches('[').split(']').next().unwrap().to_owned())
+            .map(|link| {
+                link.trim_start_matches('[')
+                    .split(']')
+                    .next()
+                    .unwrap()
+                    .to_owned()
+            })
             .collect();
         let kinds = ErrorKind::ALL.iter().filter(|kind| kind.exit() == *exit);
-        assert_eq!(listed, names(kinds.map(|kind| kind.slug())), "kinds of exit {}", row[0]);
+        assert_eq!(
+            listed,
+            names(kinds.map(|kind| kind.slug())),
+            "kinds of exit {}",
+            row[0]
+        );
     }
 }
 
@@ -105,7 +127,11 @@ fn every_kind_of_error_has_its_section_with_its_exit_code() {
         let text = sections.get(kind.slug());
         let text = text.unwrap_or_else(|| panic!("errors.md has no section {}", kind.slug()));
         let code = format!("Exit code {}.", kind.exit().code());
-        assert!(text.contains(&code), "section {} does not say {code:?}", kind.slug());
+        assert!(
+            text.contains(&code),
+            "section {} does not say {code:?}",
+            kind.slug()
+        );
     }
     assert_eq!(
         sections.keys().cloned().collect::<BTreeSet<_>>(),
@@ -134,7 +160,11 @@ fn checks_in_the_code() -> BTreeSet<String> {
     }
     let aws = read("crates/towpath/src/aws.rs");
     let literals = aws.split('"').skip(1).step_by(2);
-    checks.extend(literals.filter(|text| text.starts_with("rds-")).map(str::to_owned));
+    checks.extend(
+        literals
+            .filter(|text| text.starts_with("rds-"))
+            .map(str::to_owned),
+    );
     checks
 }
 
@@ -153,7 +183,11 @@ fn help(command: &str) -> String {
     if command == "towpath" {
         return everywhere.trim_end().to_owned();
     }
-    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let words = |line: &str| {
+        line.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
     let known: Vec<Vec<String>> = everywhere.lines().map(words).collect();
     let mut arguments: Vec<&str> = command.split(' ').collect();
     arguments.push("-h");
@@ -162,7 +196,11 @@ fn help(command: &str) -> String {
         .filter(|line| line.is_empty() || line.ends_with(':') || !known.contains(&words(line)))
         .map(str::to_owned)
         .collect();
-    own.join("\n").trim_end().trim_end_matches("Options:").trim_end().to_owned()
+    own.join("\n")
+        .trim_end()
+        .trim_end_matches("Options:")
+        .trim_end()
+        .to_owned()
 }
 
 #[test]
@@ -220,7 +258,12 @@ fn commands() -> BTreeSet<String> {
 fn links_between_pages_lead_somewhere() {
     let mut pages = vec![];
     collect_pages(&project().join("docs"), &mut pages);
-    for name in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"] {
+    for name in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+    ] {
         pages.push(project().join(name));
     }
     let mut broken = Vec::new();

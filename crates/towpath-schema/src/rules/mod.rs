@@ -6,6 +6,7 @@ mod emulated;
 mod event_trigger;
 mod extension;
 mod extension_member;
+pub(crate) mod forced_row_security;
 mod hanger;
 mod managed;
 mod publication;
@@ -55,7 +56,7 @@ struct Rule {
 }
 
 /// In this order; the first that says something decides. The last one always does.
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 16] = [
     Rule {
         id: "extension-member",
         decide: extension_member::decide,
@@ -111,6 +112,10 @@ const RULES: [Rule; 15] = [
     Rule {
         id: "superuser",
         decide: superuser::decide,
+    },
+    Rule {
+        id: "forced-row-security",
+        decide: forced_row_security::decide,
     },
     Rule {
         id: "user",
