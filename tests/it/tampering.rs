@@ -167,10 +167,10 @@ fn grants_indexes_and_function_bodies_are_compared() {
     superuser("grant select on public.no_pk to public");
     loaded.assert_found(&["verify", "--schema"], &["no_pk", "grants differs"]);
     superuser("revoke select on public.no_pk from public");
-    superuser("alter table public.team_members no force row level security");
+    superuser("alter table public.team_members disable row level security");
     loaded.assert_found(
         &["verify", "--schema"],
-        &["team_members", "force_row_security"],
+        &["team_members", "row_security"],
     );
 }
 

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use towpath_model::structure::{Grant, ObjectId, ObjectKind, SchemaObject, Structure};
 
-use crate::acl;
 use crate::decision::Decisions;
 use crate::reserved::USER_OWNER;
 use crate::role;
 use crate::rules::{Evidence, forced_row_security};
 use crate::script::{all_privileges, default_settings, former_owner};
 use crate::setting::{Carriage, carriage};
+use crate::{acl, bypass};
 
 /// Takes out what is dropped, and the privileges that were not applied.
 pub(crate) fn structure(evidence: &Evidence<'_>, decisions: &Decisions) -> Structure {
@@ -22,7 +22,10 @@ pub(crate) fn structure(evidence: &Evidence<'_>, decisions: &Decisions) -> Struc
         .filter(|object| decisions.goes(&object.id))
         .map(|object| on_target(object, evidence, decisions));
     let settings = default_settings(evidence).into_iter().map(added_setting);
-    Structure::new(going.chain(settings))
+    let bypasses = bypass::policies(evidence, decisions)
+        .into_iter()
+        .map(|policy| policy.object);
+    Structure::new(going.chain(settings).chain(bypasses))
 }
 
 fn on_target(

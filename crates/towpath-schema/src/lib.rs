@@ -8,6 +8,7 @@
 mod acl;
 mod appendix;
 mod body;
+mod bypass;
 mod classify;
 mod constraint;
 mod decision;

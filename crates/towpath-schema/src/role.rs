@@ -12,11 +12,6 @@ use crate::rules::Evidence;
 /// a member of its creator would be a ring.
 const CREATOR_IS_MEMBER: u32 = 160_000;
 
-/// Whether `service_role` can be made a member of the owner.
-pub(crate) fn owner_bypass_is_possible(evidence: &Evidence<'_>) -> bool {
-    evidence.target.version_num < CREATOR_IS_MEMBER || evidence.target.is_superuser
-}
-
 /// The statements that make the roles and their memberships.
 pub(crate) fn statements(
     evidence: &Evidence<'_>,
@@ -126,9 +121,6 @@ fn reachable(
 ) -> Option<String> {
     let name = quote_identifier(&role.id.name);
     let owner = &evidence.options.target_owner;
-    if role.id.name == "service_role" && owner_bypass_is_possible(evidence) {
-        return Some(format!("grant {} to {name}", quote_identifier(owner)));
-    }
     if memberships.iter().any(|membership| membership.of == *owner) {
         return None;
     }
@@ -137,6 +129,11 @@ fn reachable(
     } else {
         format!("grant {name} to current_user")
     })
+}
+
+/// Whether a role can be made a member of the owner that made it.
+fn ring_is_possible(evidence: &Evidence<'_>) -> bool {
+    evidence.target.version_num < CREATOR_IS_MEMBER || evidence.target.is_superuser
 }
 
 /// One membership as the target has it.
@@ -161,7 +158,7 @@ pub(crate) fn memberships(
             let admin = membership.get("admin").and_then(Value::as_bool) == Some(true);
             let of_owner = of == USER_OWNER || of == evidence.options.target_owner;
             let of = if of_owner {
-                owner_bypass_is_possible(evidence).then(|| evidence.options.target_owner.clone())
+                ring_is_possible(evidence).then(|| evidence.options.target_owner.clone())
             } else {
                 decisions.role_goes(of).then(|| of.to_owned())
             };

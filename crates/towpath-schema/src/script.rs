@@ -11,6 +11,7 @@ use towpath_model::{ErrorKind, Failure, Result};
 
 use crate::acl::{self, Remains};
 use crate::appendix;
+use crate::bypass;
 use crate::constraint;
 use crate::decision::{Decisions, Verdict};
 use crate::emulation::stand_in;
@@ -20,6 +21,7 @@ use crate::rewrite::{self, PolicyRoles};
 use crate::role;
 use crate::rules::{Evidence, forced_row_security};
 use crate::setting;
+use crate::statement::deparse;
 use crate::statement::{Piece, Section};
 
 /// Both scripts, and what was left out of them.
@@ -66,6 +68,7 @@ pub(crate) fn assemble(
     drop_empty_default_privileges(&drafts, decisions);
     drafts.extend(refreshes(pieces, evidence, decisions));
     drafts.extend(owner_grants(evidence, decisions));
+    drafts.extend(bypass_policies(evidence, decisions));
     drafts.extend(settings(evidence, decisions));
     Ok(numbered(drafts, appendix))
 }
@@ -275,19 +278,31 @@ fn replayed(
         NodeEnum::CreateFunctionStmt(s) if is_rewritten_function(object, decisions) => {
             vec![draft(phase, rewrite::function(s, evidence)?)]
         }
-        NodeEnum::CreatePolicyStmt(s) => match rewrite::policy(s, decisions, owner)? {
-            PolicyRoles::Same => vec![draft(phase, piece.sql.clone())],
-            PolicyRoles::Changed(sql) => {
-                decisions.mark_changed(object, &["roles"], "without roles that do not go");
-                vec![draft(phase, sql)]
+        NodeEnum::CreatePolicyStmt(s) => {
+            let exempting = bypass::exempting(s, &bypass::roles(evidence, decisions))?;
+            let sql = match &exempting {
+                Some(changed) => deparse(&NodeEnum::CreatePolicyStmt(Box::new(changed.clone())))?,
+                None => piece.sql.clone(),
+            };
+            let roles = rewrite::policy(exempting.as_ref().unwrap_or(s), decisions, owner)?;
+            if exempting.is_some() && roles != PolicyRoles::Nobody {
+                let reason = "lets roles with BYPASSRLS through";
+                decisions.mark_changed(object, &bypass::CHANGED, reason);
             }
-            PolicyRoles::Nobody => {
-                let verdict = Verdict::dropped("applies only to roles that do not go");
-                decisions.set(object, "policy-roles", verdict);
-                appendix.extend(appendix::entry(piece, decisions));
-                Vec::new()
+            match roles {
+                PolicyRoles::Same => vec![draft(phase, sql)],
+                PolicyRoles::Changed(sql) => {
+                    decisions.mark_changed(object, &["roles"], "without roles that do not go");
+                    vec![draft(phase, sql)]
+                }
+                PolicyRoles::Nobody => {
+                    let verdict = Verdict::dropped("applies only to roles that do not go");
+                    decisions.set(object, "policy-roles", verdict);
+                    appendix.extend(appendix::entry(piece, decisions));
+                    Vec::new()
+                }
             }
-        },
+        }
         node => match constraint::added(node) {
             Some((statement, added)) => {
                 constraint_drafts(piece, statement, added, phase, evidence, &draft)?
@@ -295,6 +310,22 @@ fn replayed(
             None => vec![draft(phase, piece.sql.clone())],
         },
     })
+}
+
+/// Policies that stand in for BYPASSRLS.
+fn bypass_policies(evidence: &Evidence<'_>, decisions: &mut Decisions) -> Vec<Draft> {
+    let roles = bypass::roles(evidence, decisions);
+    let policies = bypass::policies(evidence, decisions);
+    bypass::report(&policies, &roles, decisions);
+    policies
+        .into_iter()
+        .map(|policy| Draft {
+            phase: Phase::Policy,
+            object: policy.object.id,
+            table: Some(policy.table),
+            sql: policy.sql,
+        })
+        .collect()
 }
 
 fn written(remains: Remains, original: &str) -> Option<String> {

@@ -22,13 +22,9 @@ pub(super) fn decide(
         ))
     } else if name == owner {
         Verdict::dropped("the target has a role of this name already: the owner of everything")
-    } else if name == "service_role" && crate::role::owner_bypass_is_possible(evidence) {
-        Verdict::emulated(format!(
-            "made without BYPASSRLS, which the target's master cannot give; as a member of {owner} it passes row security that is not forced, and may do what {owner} may"
-        ))
-    } else if name == "service_role" {
+    } else if name == "service_role" && !evidence.target.bypasses_rls {
         Verdict::emulated(
-            "made without BYPASSRLS, which the target's master cannot give: it reads only what policies give it",
+            "made without BYPASSRLS, which the target's master cannot give: a policy on each table with row security lets it through instead",
         )
     } else if is_api_role(name) {
         Verdict::emulated("policies and grants name it")
