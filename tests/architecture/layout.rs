@@ -6,6 +6,7 @@ use std::process::Command;
 
 const TOP_LEVEL: &[&str] = &[
     ".ci",
+    ".config",
     ".github",
     ".gitignore",
     "CHANGELOG.md",

@@ -254,3 +254,27 @@ fn ctrl_c_stops_at_a_safe_point_and_resumes() {
     assert!(end.stderr.contains("the same command resumes"), "{end}");
     world.assert_resumes();
 }
+
+#[test]
+fn an_unlogged_table_that_a_crash_has_emptied_is_loaded_again() {
+    let mut world = world();
+    // The biggest table is loaded first, so its chunk is in when the kill comes.
+    world.pair.source.psql(
+        "create unlogged table public.fleeting as
+         select i, repeat(md5(i::text), 20) as text from generate_series(1, 20000) i",
+    );
+    let fleeting = "table_id = 'public.fleeting'";
+    let end = world.kill_when(|| world.ledger("chunk", fleeting) >= 1);
+    assert!(end.killed, "{end}");
+    world.pair.target.cluster.crash_and_restart();
+    assert_eq!(
+        world
+            .pair
+            .target
+            .psql("select count(*) from public.fleeting"),
+        "0"
+    );
+    let end = world.project.expect(0, &["run", "--yes"]);
+    assert!(end.stdout.contains("no difference"), "{end}");
+    assert_same_rows(&world.pair);
+}

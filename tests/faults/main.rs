@@ -1,6 +1,7 @@
 //! Fault tests: what breaks on the way must not break the result.
 
 mod kill;
+mod rewrite;
 
 use towpath_tests::tcp_proxy::Direction;
 use towpath_tests::{Fault, TcpProxy, pair, pg};

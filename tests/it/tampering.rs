@@ -168,10 +168,7 @@ fn grants_indexes_and_function_bodies_are_compared() {
     loaded.assert_found(&["verify", "--schema"], &["no_pk", "grants differs"]);
     superuser("revoke select on public.no_pk from public");
     superuser("alter table public.team_members disable row level security");
-    loaded.assert_found(
-        &["verify", "--schema"],
-        &["team_members", "row_security"],
-    );
+    loaded.assert_found(&["verify", "--schema"], &["team_members", "row_security"]);
 }
 
 #[test]

@@ -71,7 +71,9 @@ where
             },
             () = tokio::time::sleep(KEEP_ALIVE) => holder.keep_alive().await.map_err(|failure| {
                 context.stop.raise();
-                failure.while_doing("the holder of the snapshot was lost")
+                Failure::new(ErrorKind::SnapshotLost, "the session that holds the snapshot was lost")
+                    .because(failure)
+                    .hint("the same command resumes: it takes a new snapshot and proves what is stored")
             })?,
         }
     }

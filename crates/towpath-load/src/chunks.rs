@@ -159,7 +159,13 @@ async fn copy_rows(
     let mut copy = session.copy_in(&copy_statement(table, context)).await?;
     loop {
         match reader.next().await {
-            Ok(Some(block)) => copy.send(&block).await?,
+            Ok(Some(block)) => {
+                if let Err(refusal) = copy.send(&block).await {
+                    // The server may stumble over damage before the hash is known.
+                    while reader.next().await?.is_some() {}
+                    return Err(refusal);
+                }
+            }
             Ok(None) => return copy.finish().await,
             Err(failure) => {
                 // Damage is the news, whatever the server says about the bytes it got.

@@ -11,24 +11,29 @@ struct SchemaRow {
     name: String,
 }
 
+/// Proves that the operator means this database: nothing else than its name is proof.
+pub fn confirm_clear(target: &ConnectionUrl, confirmed: &str) -> Result<()> {
+    if confirmed == target.database {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ErrorKind::Usage,
+        format!(
+            "--replace names {confirmed:?}, the target database is {:?}",
+            target.database
+        ),
+    )
+    .hint("type the name of the database that should be cleared"))
+}
+
 /// Drops every schema of the target database that its login owns, with all that is in them, and
-/// makes an empty `public`. `confirmed` must be the name of the target database: nothing else is
-/// proof that the operator means this one.
+/// makes an empty `public`. Gives how many schemas were dropped.
 pub async fn clear(
     target: &ConnectionUrl,
     options: &SessionOptions,
     confirmed: &str,
 ) -> Result<usize> {
-    if confirmed != target.database {
-        return Err(Failure::new(
-            ErrorKind::Usage,
-            format!(
-                "--replace names {confirmed:?}, the target database is {:?}",
-                target.database
-            ),
-        )
-        .hint("type the name of the database that should be cleared"));
-    }
+    confirm_clear(target, confirmed)?;
     let mut session = Session::connect(target, Side::Target, options).await?;
     session.begin_writing("").await?;
     let schemas: Vec<SchemaRow> = session
@@ -66,7 +71,11 @@ pub async fn clear(
             .await?;
     }
     session
-        .execute("create schema if not exists public; grant usage on schema public to public")
+        .execute(
+            "create schema if not exists public;
+             grant usage on schema public to public;
+             comment on schema public is 'standard public schema'",
+        )
         .await?;
     session.commit().await?;
     session.close().await;

@@ -96,6 +96,7 @@ pub(crate) struct ChunkRow {
     pub(crate) no: u32,
     pub(crate) attempt: u32,
     pub(crate) raw_hash: String,
+    pub(crate) rows: u64,
 }
 
 impl ChunkRow {
@@ -112,7 +113,7 @@ impl ChunkRow {
 pub(crate) async fn chunks(session: &mut Session, run: &RunId) -> Result<Vec<ChunkRow>> {
     session
         .fetch(
-            "select table_id, no, attempt, raw_hash from towpath.chunk where run = $1",
+            "select table_id, no, attempt, raw_hash, rows from towpath.chunk where run = $1",
             &[run.as_str()],
         )
         .await

@@ -12,6 +12,9 @@ use crate::ledger;
 use crate::options::LoadContext;
 use crate::script::{POST_DATA, run_batch};
 
+/// Statements per transaction in phases that run in order.
+const BATCH: usize = 50;
+
 /// Applies the post-data script, each statement once, and analyses.
 pub async fn post_data(context: &LoadContext, statements: &[Statement]) -> Result<()> {
     let mut session = context.connect("post-data").await?;
@@ -31,23 +34,42 @@ pub async fn post_data(context: &LoadContext, statements: &[Statement]) -> Resul
             .filter(|statement| statement.phase == phase)
             .cloned()
             .collect();
-        let jobs = if phase.is_parallel() {
-            context.options.jobs.max(1)
+        if phase.is_parallel() {
+            run_side_by_side(context, of_phase).await?;
         } else {
-            1
-        };
-        run_phase(context, of_phase, jobs).await?;
+            run_in_order(context, &of_phase).await?;
+        }
     }
     analyze(context).await?;
     context.events.finish(Stage::PostData);
     Ok(())
 }
 
-async fn run_phase(context: &LoadContext, statements: Vec<Statement>, jobs: usize) -> Result<()> {
+/// Statements of a phase in the script's order, some to a transaction: hundreds of policies and
+/// grants cost little but their commits.
+async fn run_in_order(context: &LoadContext, statements: &[Statement]) -> Result<()> {
     if statements.is_empty() {
         return Ok(());
     }
-    let statements = Arc::new(biggest_first(context, statements, jobs));
+    let mut session = context.connect("post-data").await?;
+    let settings = settings(context);
+    for batch in statements.chunks(BATCH) {
+        context.stop.check()?;
+        let batch: Vec<&Statement> = batch.iter().collect();
+        run_batch(&mut session, context, POST_DATA, &batch, &settings).await?;
+        context.events.advance(Stage::PostData, batch.len() as u64);
+    }
+    session.close().await;
+    Ok(())
+}
+
+/// Statements of a phase side by side, each in a transaction of its own.
+async fn run_side_by_side(context: &LoadContext, statements: Vec<Statement>) -> Result<()> {
+    if statements.is_empty() {
+        return Ok(());
+    }
+    let jobs = context.options.jobs.max(1);
+    let statements = Arc::new(biggest_first(context, statements));
     let next = Arc::new(AtomicUsize::new(0));
     let mut workers = JoinSet::new();
     for number in 0..jobs.min(statements.len()) {
@@ -78,25 +100,23 @@ async fn run_phase(context: &LoadContext, statements: Vec<Statement>, jobs: usiz
     first_failure.map_or(Ok(()), Err)
 }
 
-/// The plan lists tables biggest first; work on them begins in that order. A phase that runs one
-/// statement at a time keeps the script's order.
-fn biggest_first(
-    context: &LoadContext,
-    mut statements: Vec<Statement>,
-    jobs: usize,
-) -> Vec<Statement> {
-    if jobs > 1 {
-        let place = |statement: &Statement| {
-            let tables = &context.plan.tables;
-            statement
-                .table
-                .as_ref()
-                .and_then(|table| tables.iter().position(|planned| planned.name == *table))
-                .unwrap_or(usize::MAX)
-        };
-        statements.sort_by_key(place);
-    }
+/// The plan lists tables biggest first; work on them begins in that order.
+fn biggest_first(context: &LoadContext, mut statements: Vec<Statement>) -> Vec<Statement> {
+    statements.sort_by_key(|statement| {
+        let table = statement.table.as_ref();
+        table
+            .and_then(|table| context.plan.tables.iter().position(|it| it.name == *table))
+            .unwrap_or(usize::MAX)
+    });
     statements
+}
+
+fn settings(context: &LoadContext) -> String {
+    // Functions in indexes and rewritten statements may not be there on the target either.
+    format!(
+        "set local check_function_bodies = off; set local maintenance_work_mem = '{}MB'",
+        context.options.maintenance_work_mem_mib
+    )
 }
 
 async fn one_worker(
@@ -106,11 +126,7 @@ async fn one_worker(
     next: Arc<AtomicUsize>,
 ) -> Result<()> {
     let mut session = context.connect(&format!("post-data-{number}")).await?;
-    // Functions in indexes and rewritten statements may not be there on the target either.
-    let settings = format!(
-        "set local check_function_bodies = off; set local maintenance_work_mem = '{}MB'",
-        context.options.maintenance_work_mem_mib
-    );
+    let settings = settings(&context);
     loop {
         let at = next.fetch_add(1, Ordering::Relaxed);
         let Some(statement) = statements.get(at) else {

@@ -2,11 +2,12 @@
 
 use towpath_model::event::{Stage, Unit};
 use towpath_model::manifest::StoredChunk;
+use towpath_model::plan::PlannedTable;
 use towpath_model::script::Statement;
 use towpath_model::{QualifiedName, Result};
 use towpath_postgres::Session;
 
-use crate::ledger;
+use crate::ledger::{self, ChunkRow};
 use crate::options::LoadContext;
 use crate::script::{PRE_DATA, run_batch};
 
@@ -59,8 +60,9 @@ async fn end_leftovers(session: &mut Session, context: &LoadContext) -> Result<(
         .map(|_| ())
 }
 
-/// Empties tables that hold a chunk which is not among `known`: it was loaded from a snapshot that
-/// is gone and shows other rows now. Must run before any chunk is loaded.
+/// Empties tables whose rows are not what the ledger says: those that hold a chunk which is not
+/// among `known` (it was loaded from a snapshot that is gone and shows other rows now), and
+/// unlogged ones that a crash of the target has emptied. Must run before any chunk is loaded.
 pub async fn reset_stale(
     context: &LoadContext,
     known: &[StoredChunk],
@@ -68,13 +70,28 @@ pub async fn reset_stale(
     let mut session = context.connect("reset").await?;
     let run = &context.plan.run;
     let rows = ledger::chunks(&mut session, run).await?;
+    let unlogged: Vec<QualifiedName> = session
+        .fetch(
+            "select n.nspname as schema, c.relname as name
+               from pg_catalog.pg_class c
+               join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+              where c.relkind = 'r' and c.relpersistence = 'u'",
+            &[],
+        )
+        .await?;
     let mut reset = Vec::new();
     for table in &context.plan.tables {
-        let stale = rows
+        let entered: Vec<&ChunkRow> = rows
             .iter()
             .filter(|row| row.table_id == table.id.as_str())
+            .collect();
+        let stale = entered
+            .iter()
             .any(|row| !known.iter().any(|chunk| row.is(chunk)));
-        if stale {
+        let has_rows = entered.iter().any(|row| row.rows > 0);
+        let lost =
+            has_rows && unlogged.contains(&table.name) && is_empty(&mut session, table).await?;
+        if stale || lost {
             session.begin_writing(context.search_path()).await?;
             session
                 .execute(&format!("truncate only {}", table.name.quoted()))
@@ -86,4 +103,9 @@ pub async fn reset_stale(
     }
     session.close().await;
     Ok(reset)
+}
+
+async fn is_empty(session: &mut Session, table: &PlannedTable) -> Result<bool> {
+    let sql = format!("select 'row' from only {} limit 1", table.name.quoted());
+    Ok(session.scalar(&sql, &[]).await?.is_none())
 }

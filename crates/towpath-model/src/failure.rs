@@ -30,7 +30,9 @@ pub enum ErrorKind {
     TargetStructure,
     /// Another live process holds the run's lease.
     LeaseHeld,
-    /// An object that must be in the run store is not there.
+    /// There is no such run, or it has nothing to act on.
+    NotFound,
+    /// An object that a sealed run must have is not in its store.
     ObjectMissing,
     /// An object of that key already exists; put-once objects are never overwritten.
     ObjectExists,
@@ -42,7 +44,7 @@ pub enum ErrorKind {
     DocumentCorrupt,
     /// A document is of a version this towpath does not know.
     DocumentVersion,
-    /// The exported snapshot is gone and what it showed cannot be shown again.
+    /// The session that held the exported snapshot is gone; a new one proves what is stored.
     SnapshotLost,
     /// A statement failed on the source.
     Source,
@@ -79,7 +81,7 @@ pub enum Retry {
 
 impl ErrorKind {
     /// Every kind, in the order of the reference page.
-    pub const ALL: [ErrorKind; 27] = [
+    pub const ALL: [ErrorKind; 28] = [
         ErrorKind::Usage,
         ErrorKind::Config,
         ErrorKind::Connect,
@@ -89,6 +91,7 @@ impl ErrorKind {
         ErrorKind::TargetNotEmpty,
         ErrorKind::TargetStructure,
         ErrorKind::LeaseHeld,
+        ErrorKind::NotFound,
         ErrorKind::ObjectMissing,
         ErrorKind::ObjectExists,
         ErrorKind::StoreAccess,
@@ -121,6 +124,7 @@ impl ErrorKind {
             ErrorKind::TargetNotEmpty => "target-not-empty",
             ErrorKind::TargetStructure => "target-structure",
             ErrorKind::LeaseHeld => "lease-held",
+            ErrorKind::NotFound => "not-found",
             ErrorKind::ObjectMissing => "object-missing",
             ErrorKind::ObjectExists => "object-exists",
             ErrorKind::StoreAccess => "store-access",
@@ -155,7 +159,7 @@ impl ErrorKind {
             | ErrorKind::ObjectMissing
             | ErrorKind::DocumentCorrupt
             | ErrorKind::Differences => Exit::Differences,
-            ErrorKind::Connect | ErrorKind::Conflict => Exit::Resumable,
+            ErrorKind::Connect | ErrorKind::Conflict | ErrorKind::SnapshotLost => Exit::Resumable,
             ErrorKind::CutoverUndone => Exit::CutoverUndone,
             ErrorKind::UndoIncomplete => Exit::UndoIncomplete,
             ErrorKind::Interrupted => Exit::Interrupted,
@@ -163,7 +167,7 @@ impl ErrorKind {
             | ErrorKind::Tls
             | ErrorKind::ObjectExists
             | ErrorKind::StoreAccess
-            | ErrorKind::SnapshotLost
+            | ErrorKind::NotFound
             | ErrorKind::Source
             | ErrorKind::Target
             | ErrorKind::Schema

@@ -111,6 +111,10 @@ fn explain(code: &str, side: Side, fallback: ErrorKind) -> (ErrorKind, Option<St
             ErrorKind::Connect,
             Some(format!("the {side} is restarting or ended the session; the same command resumes")),
         ),
+        "55P03" => (
+            fallback,
+            Some(format!("somebody waits for an exclusive lock on that table of the {side}: let their ALTER TABLE or TRUNCATE end, then begin again")),
+        ),
         "42501" if side == Side::Source => (
             fallback,
             Some("the source login must be able to read every table that goes: on Supabase use the role postgres".to_owned()),

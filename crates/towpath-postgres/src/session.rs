@@ -11,6 +11,7 @@ use towpath_model::name::quote_literal;
 use towpath_model::{ErrorKind, Failure, Result};
 
 use crate::error::failure;
+use crate::snapshot::LOCK_TIMEOUT;
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -217,7 +218,9 @@ impl Session {
                 self.side
             ))
         })?;
-        self.pin().await
+        self.pin().await?;
+        self.execute(&format!("set local lock_timeout = '{LOCK_TIMEOUT}'"))
+            .await
     }
 
     /// Begins a transaction that writes, with the settings that reading had.

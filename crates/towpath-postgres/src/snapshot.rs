@@ -1,9 +1,17 @@
 //! The exported snapshot, and the one session that keeps it alive.
 
 use serde::Deserialize;
-use towpath_model::Result;
+use towpath_model::{QualifiedName, Result};
 
 use crate::session::Session;
+
+/// Tables named in one `lock table`.
+const LOCKED_AT_ONCE: usize = 200;
+
+/// How long a reader of the snapshot waits for a lock. Somebody who waits for an exclusive lock on
+/// a table of the export waits for the holder, and everybody after them waits too, the
+/// application's queries included: better to give up the export than to stop the source.
+pub(crate) const LOCK_TIMEOUT: &str = "10s";
 
 /// Facts of an exported snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -42,6 +50,41 @@ impl SnapshotHolder {
             .await
             .map_err(|failure| failure.while_doing("could not export a snapshot on source"))?;
         Ok(Self { session, facts })
+    }
+
+    /// Locks tables against anything that would rewrite or empty them under the snapshot: TRUNCATE
+    /// and rewriting ALTER TABLE are not MVCC-safe, a snapshot older than them finds the table
+    /// empty (PostgreSQL manual, "Caveats" of concurrency control). Gives the tables that were
+    /// rewritten between the snapshot and the lock, which the caller must not read.
+    pub async fn lock(&mut self, tables: &[QualifiedName]) -> Result<Vec<QualifiedName>> {
+        for batch in tables.chunks(LOCKED_AT_ONCE) {
+            let names: Vec<String> = batch
+                .iter()
+                .map(|table| format!("only {}", table.quoted()))
+                .collect();
+            let sql = format!("lock table {} in access share mode", names.join(", "));
+            self.session.execute(&sql).await.map_err(|failure| {
+                failure.while_doing("could not lock the tables of the export on source")
+            })?;
+        }
+        // The catalog is read by the snapshot, `pg_relation_filenode` by what is there now: under
+        // the lock nothing moves any more, so a difference happened in between.
+        let moved: Vec<QualifiedName> = self
+            .session
+            .fetch(
+                "select n.nspname as schema, c.relname as name
+                   from pg_catalog.pg_class c
+                   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+                  where c.relkind = 'r'
+                    and c.relfilenode is distinct from pg_catalog.pg_relation_filenode(c.oid)
+                    and c.relfilenode <> 0",
+                &[],
+            )
+            .await?;
+        Ok(moved
+            .into_iter()
+            .filter(|name| tables.contains(name))
+            .collect())
     }
 
     /// The facts.

@@ -53,9 +53,9 @@ where
         | "InvalidClientTokenId"
         | "ExpiredTokenException"
         | "ExpiredToken"
-        | "SignatureDoesNotMatch" => {
-            failure.hint("the AWS credentials are wrong or have expired; check --profile")
-        }
+        | "SignatureDoesNotMatch" => failure.hint(
+            "the AWS credentials are wrong or have expired; check AWS_PROFILE or aws.profile",
+        ),
         _ => failure,
     }
 }
@@ -84,5 +84,5 @@ where
     };
     Failure::new(kind, doing)
         .because(story)
-        .hint("check region, endpoint and credentials (--region, --endpoint-url, --profile)")
+        .hint("check region, endpoint and credentials (AWS_REGION, AWS_ENDPOINT_URL, AWS_PROFILE, or [aws] in towpath.toml)")
 }

@@ -14,6 +14,8 @@ pub(crate) enum Carriage {
     Secret,
     /// The target refuses settings nobody declares.
     Refused,
+    /// It makes a database refuse writes.
+    Fence,
     /// Its value is a superuser's to choose.
     Privileged,
 }
@@ -26,6 +28,10 @@ pub(crate) fn carriage(name: &str, evidence: &Evidence<'_>) -> Carriage {
     let name = name.to_lowercase();
     if looks_secret(&name) {
         return Carriage::Secret;
+    }
+    // An operator who stops writers by this setting means the source, never the target.
+    if name == "default_transaction_read_only" {
+        return Carriage::Fence;
     }
     let is_custom = name.contains('.');
     if is_custom && evidence.target.version_num >= REFUSES_UNKNOWN && !evidence.target.is_superuser

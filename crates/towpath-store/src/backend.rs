@@ -63,7 +63,7 @@ impl Backend {
     pub(crate) async fn writer(&self, key: &str) -> Result<ObjectWriter> {
         match self {
             Self::File(backend) => backend.writer(key).await.map(ObjectWriter::File),
-            Self::S3(backend) => Ok(ObjectWriter::S3(backend.writer(key))),
+            Self::S3(backend) => Ok(ObjectWriter::S3(Box::new(backend.writer(key)))),
         }
     }
 
@@ -97,7 +97,7 @@ pub enum ObjectWriter {
     /// To a local file.
     File(FileWriter),
     /// To S3.
-    S3(S3Writer),
+    S3(Box<S3Writer>),
 }
 
 impl ObjectWriter {

@@ -23,23 +23,22 @@ pub struct Process {
 
 impl Process {
     fn holder(&self) -> String {
-        format!(
-            "{}/{}/{}",
-            self.host,
-            self.pid,
-            start_time(self.pid).unwrap_or_default()
-        )
+        let started = start_time(self.pid).unwrap_or_default();
+        format!("{}/{}/{}/{started}", self.host, namespace(), self.pid)
     }
 
     /// Whether a holder of this host is a process that no longer runs: then nobody needs to wait
-    /// for its lease to lapse.
+    /// for its lease to lapse. Hosts and containers may share a name, so only a holder of this
+    /// very boot and process namespace is looked up in `/proc`.
     fn has_died(&self, holder: &str) -> bool {
-        let mut parts = holder.rsplitn(3, '/');
-        let (Some(started), Some(pid), Some(host)) = (parts.next(), parts.next(), parts.next())
+        let own = format!("{}/{}/", self.host, namespace());
+        let Some((pid, started)) = holder
+            .strip_prefix(&own)
+            .and_then(|rest| rest.split_once('/'))
         else {
             return false;
         };
-        if host != self.host || started.is_empty() {
+        if started.is_empty() {
             return false;
         }
         match pid.parse().ok().and_then(start_time) {
@@ -47,6 +46,19 @@ impl Process {
             None => true,
         }
     }
+}
+
+/// This boot of this machine and this namespace of process ids; a word that no lease of another
+/// holds where there is no `/proc`.
+fn namespace() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let pids = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let pids: String = pids
+        .to_string_lossy()
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
+    format!("{}-{pids}", boot.trim())
 }
 
 /// When a process started, in the kernel's ticks: with the pid it names a process for good. Only
@@ -96,7 +108,7 @@ impl HeldLease {
             }
         }
         let bytes = document::render(&lease(&options, options.ttl))?;
-        if !store.replace(KEY, bytes, &version).await? {
+        if !store.replace(KEY, bytes, &version).await? && !is_ours(store, &options).await? {
             return Err(Failure::new(
                 ErrorKind::LeaseHeld,
                 format!("another process just took the lease of run {}", store.run()),
@@ -174,13 +186,15 @@ async fn renew_once(store: &RunStore, options: &LeaseOptions) -> Result<bool> {
     if current.token != options.token {
         return Ok(false);
     }
-    store
-        .replace(
-            KEY,
-            document::render(&lease(options, options.ttl))?,
-            &version,
-        )
-        .await
+    let bytes = document::render(&lease(options, options.ttl))?;
+    Ok(store.replace(KEY, bytes, &version).await? || is_ours(store, options).await?)
+}
+
+/// Whether the lease in the store is ours after all: a conditional put whose answer was lost is
+/// refused when the client repeats it.
+async fn is_ours(store: &RunStore, options: &LeaseOptions) -> Result<bool> {
+    let current: Option<Lease> = store.get_document(KEY).await?;
+    Ok(current.is_some_and(|lease| lease.token == options.token))
 }
 
 fn lease(options: &LeaseOptions, ttl: Duration) -> Lease {
@@ -203,10 +217,7 @@ fn held(store: &RunStore, current: &Lease) -> Failure {
         format!(
             "run {} is leased by {} ({})",
             store.run(),
-            current
-                .holder
-                .rsplit_once('/')
-                .map_or(current.holder.as_str(), |(who, _)| who),
+            who(&current.holder),
             current.command
         ),
     )
@@ -214,6 +225,15 @@ fn held(store: &RunStore, current: &Lease) -> Failure {
     .hint(format!(
         "wait for that process or end it; if it is dead, its lease lapses in {remaining} s"
     ))
+}
+
+/// Host and process id of a holder.
+fn who(holder: &str) -> String {
+    let parts: Vec<&str> = holder.split('/').collect();
+    match parts.as_slice() {
+        [host, _, pid, _] => format!("{host} process {pid}"),
+        _ => holder.to_owned(),
+    }
 }
 
 fn now_s() -> u64 {

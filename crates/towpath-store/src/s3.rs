@@ -79,8 +79,28 @@ impl S3Backend {
     }
 
     async fn put_absent(&self, key: &str, bytes: Vec<u8>, tags: Option<&str>) -> Result<()> {
-        let put = self.put(key, bytes, &Version::Absent, tags).await?;
-        put.then_some(()).ok_or_else(|| self.exists(key))
+        let (length, hash) = (bytes.len() as u64, blake3::hash(&bytes));
+        if self.put(key, bytes, &Version::Absent, tags).await? {
+            return Ok(());
+        }
+        self.prove_ours(key, length, hash).await
+    }
+
+    /// A conditional put that was refused may be the repetition of one that was granted and whose
+    /// answer was lost: then the object holds these very bytes.
+    async fn prove_ours(&self, key: &str, length: u64, hash: blake3::Hash) -> Result<()> {
+        let mut found = blake3::Hasher::new();
+        let mut found_length = 0;
+        if let Some(mut reader) = self.reader(key).await? {
+            while let Some(block) = reader.next().await? {
+                found.update(&block);
+                found_length += block.len() as u64;
+            }
+        }
+        match found_length == length && found.finalize() == hash {
+            true => Ok(()),
+            false => Err(self.exists(key)),
+        }
     }
 
     pub(crate) async fn replace(&self, key: &str, bytes: Vec<u8>, old: &Version) -> Result<bool> {
@@ -147,6 +167,8 @@ impl S3Backend {
             buffer: Vec::new(),
             upload: None,
             parts: Vec::new(),
+            length: 0,
+            hash: blake3::Hasher::new(),
         }
     }
 
@@ -251,10 +273,14 @@ pub struct S3Writer {
     buffer: Vec<u8>,
     upload: Option<String>,
     parts: Vec<CompletedPart>,
+    length: u64,
+    hash: blake3::Hasher,
 }
 
 impl S3Writer {
     pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        self.length += bytes.len() as u64;
+        self.hash.update(bytes);
         while !bytes.is_empty() {
             let room = PART - self.buffer.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));
@@ -353,10 +379,16 @@ impl S3Writer {
             .await;
         match completed {
             Ok(_) => Ok(()),
-            Err(error) if is_precondition(&error) => {
-                let exists = backend.exists(&self.key);
-                self.abort().await?;
-                Err(exists)
+            // A completion that is repeated after a lost answer finds the object, or no upload.
+            Err(error) if is_precondition(&error) || error.code() == Some("NoSuchUpload") => {
+                let proof = backend
+                    .prove_ours(&self.key, self.length, self.hash.finalize())
+                    .await;
+                if proof.is_err() {
+                    // The parts of an upload that lost the race would be paid for until they expire.
+                    let _ = self.abort().await;
+                }
+                proof
             }
             Err(error) => Err(backend.failure("complete", &self.key, error)),
         }

@@ -53,9 +53,9 @@ where
         | "InvalidClientTokenId"
         | "ExpiredTokenException"
         | "ExpiredToken"
-        | "InvalidSignatureException" => {
-            failure.hint("the AWS credentials are wrong or have expired; check --profile")
-        }
+        | "InvalidSignatureException" => failure.hint(
+            "the AWS credentials are wrong or have expired; check AWS_PROFILE or aws.profile",
+        ),
         _ => failure,
     }
 }
@@ -85,7 +85,7 @@ where
     };
     Failure::new(kind, doing)
         .because(story)
-        .hint("check region, endpoint and credentials (--region, --endpoint-url, --profile)")
+        .hint("check region, endpoint and credentials (AWS_REGION, AWS_ENDPOINT_URL, AWS_PROFILE, or [aws] in towpath.toml)")
 }
 
 /// Lambda quotes the whole variable map when it refuses one, and validation errors quote the

@@ -35,7 +35,7 @@ pub async fn rollback(
 ) -> Result<RollbackOutcome> {
     let Some((attempt, bindings)) = undo::latest(store, key).await? else {
         return Err(Failure::new(
-            ErrorKind::ObjectMissing,
+            ErrorKind::NotFound,
             format!(
                 "{} is missing",
                 store.describe(&Attempt::first(store.run()).undo_key())

@@ -213,13 +213,14 @@ async fn check_parameters(instance: &Instance) -> Vec<CheckResult> {
     results
 }
 
-/// Takes an RDS snapshot of the target before anything is written to it; gives its identifier.
-/// Safe to repeat: the identifier is the run's.
+/// Takes an RDS snapshot of the target before anything is written to it; gives its identifier
+/// and its status: RDS holds the data as of the beginning of the snapshot, so one that is still
+/// being made when the wait is over is a way back too. Safe to repeat: the identifier is the run's.
 pub async fn snapshot_target(
     context: &Context,
     target: &ConnectionUrl,
     run: &RunId,
-) -> Result<Option<String>> {
+) -> Result<Option<(String, String)>> {
     if context
         .settings
         .word("target.rds_snapshot", &["auto", "never"])?
@@ -231,14 +232,14 @@ pub async fn snapshot_target(
         return Ok(None);
     };
     let identifier = snapshot_id(run);
-    Box::pin(take_snapshot(
+    let taken = Box::pin(take_snapshot(
         &instance.client,
         &instance.facts.identifier,
         &identifier,
         SNAPSHOT_WAIT,
     ))
     .await?;
-    Ok(Some(identifier))
+    Ok(Some((identifier, taken.status)))
 }
 
 /// Whether any Lambda function is selected.
@@ -287,9 +288,14 @@ pub async fn discover(context: &Context, clients: &SwitchClients) -> Result<Swit
     Box::pin(towpath_switch::discover(clients, &selection, &mapping)).await
 }
 
-/// The key of the undo data on this machine.
+/// The key for the undo data of a cutover; made on this machine's first one.
 pub fn undo_key(context: &Context) -> Result<UndoKey> {
     Ok(UndoKey::new(context.local.undo_key()?))
+}
+
+/// The key that the undo data of an earlier cutover needs.
+pub fn existing_undo_key(context: &Context) -> Result<UndoKey> {
+    Ok(UndoKey::new(context.local.existing_undo_key()?))
 }
 
 /// Records what the switch does in the run's journal.

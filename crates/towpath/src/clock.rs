@@ -13,6 +13,11 @@ pub fn now() -> String {
         .unwrap_or_default()
 }
 
+/// Seconds since 1970.
+pub fn now_s() -> u64 {
+    u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0)
+}
+
 /// Random bytes of the operating system.
 pub fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];

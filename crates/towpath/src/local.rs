@@ -45,6 +45,19 @@ impl LocalState {
             .map_err(|cause| file("write", &path, cause))
     }
 
+    /// The key that a cutover of this project encrypted its undo data with.
+    pub fn existing_undo_key(&self) -> Result<[u8; 32]> {
+        let path = self.directory.join("undo.key");
+        if !path.exists() {
+            return Err(Failure::new(
+                ErrorKind::LocalFile,
+                format!("{} is not there", path.display()),
+            )
+            .hint("copy .towpath/undo.key from the machine that did the cutover: undo data cannot be read without it"));
+        }
+        self.undo_key()
+    }
+
     /// The key that encrypts undo data; made on first use. Whoever has it and the run store can
     /// read the connection strings that functions had before the cutover.
     pub fn undo_key(&self) -> Result<[u8; 32]> {

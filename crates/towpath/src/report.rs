@@ -2,6 +2,9 @@
 
 mod markdown;
 
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use towpath_model::journal::RunStage;
@@ -43,16 +46,39 @@ pub async fn write(
         )
         .because(cause)
     };
-    std::fs::create_dir_all(&directory).map_err(|cause| file(&directory, cause))?;
+    // Differences name rows by their keys, which may be personal.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&directory)
+        .map_err(|cause| file(&directory, cause))?;
     let paths = ReportPaths {
         markdown: directory.join("report.md"),
         json: directory.join("report.json"),
     };
-    std::fs::write(&paths.json, document::render(&report)?)
-        .map_err(|cause| file(&paths.json, cause))?;
-    std::fs::write(&paths.markdown, markdown::render(&report))
+    let private = |path: &Path, bytes: &[u8]| {
+        let mut options = OpenOptions::new();
+        let file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path);
+        file.and_then(|mut file| file.write_all(bytes))
+    };
+    private(&paths.json, &document::render(&report)?).map_err(|cause| file(&paths.json, cause))?;
+    private(&paths.markdown, markdown::render(&report).as_bytes())
         .map_err(|cause| file(&paths.markdown, cause))?;
     Ok(paths)
+}
+
+/// Writes the report where it goes by default and says where. What the report tells of is done
+/// already, so a disk that is full is a warning here.
+pub async fn tell(context: &Context, store: &RunStore) {
+    match write(context, store, None).await {
+        Ok(paths) => eprintln!("report: {}", paths.markdown.display()),
+        Err(failure) => eprintln!("warning: no report: {failure:?}"),
+    }
 }
 
 async fn gather(store: &RunStore) -> Result<Report> {

@@ -62,7 +62,7 @@ pub async fn stored_plan(store: &RunStore) -> Result<Option<StoredPlan>> {
 pub async fn require_plan(store: &RunStore) -> Result<StoredPlan> {
     stored_plan(store).await?.ok_or_else(|| {
         Failure::new(
-            ErrorKind::ObjectMissing,
+            ErrorKind::NotFound,
             format!("run {} has no plan in the store", store.run()),
         )
         .at(store.describe(PLAN))

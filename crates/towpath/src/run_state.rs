@@ -52,8 +52,11 @@ impl RunState {
 
     fn apply(&mut self, entry: &Entry) {
         match entry {
-            // Stages only go forward, but for a rollback and what may follow it: the last word
-            // counts.
+            // Export and load overlap, so up to `Loaded` the furthest stage counts; later a rollback
+            // may follow a cutover and a cutover a rollback, and the last word counts.
+            Entry::Stage { stage } if *stage <= RunStage::Loaded => {
+                self.stage = self.stage.max(Some(*stage));
+            }
             Entry::Stage { stage } => self.stage = Some(*stage),
             Entry::Snapshot {
                 snapshot,

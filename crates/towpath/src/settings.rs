@@ -518,7 +518,10 @@ fn insert(values: &mut BTreeMap<String, String>, key: String, value: &toml::Valu
             format!("{key} must be a text, a number or a list of texts"),
         )
     })?;
-    values.insert(key, text);
+    // `init` writes keys without a default as empty: uncommented as they are they mean nothing.
+    if !text.is_empty() {
+        values.insert(key, text);
+    }
     Ok(())
 }
 

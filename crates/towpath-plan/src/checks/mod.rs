@@ -40,6 +40,8 @@ pub struct Facts<'f> {
     pub target_structure: &'f Structure,
     /// What an earlier load left on the target.
     pub target_state: TargetState,
+    /// The operator has named the target database to be cleared before the load.
+    pub will_be_cleared: bool,
     /// Large objects on the source.
     pub large_objects: u64,
     /// The configuration says to leave large objects behind.

@@ -3,12 +3,19 @@
 use towpath_model::plan::CheckResult;
 use towpath_model::structure::{ObjectKind, SchemaObject};
 
-use super::{Facts, TargetState, fail, pass, some_of};
+use super::{Facts, TargetState, fail, pass, some_of, warn};
 
 pub(super) fn check(facts: &Facts<'_>) -> CheckResult {
     const CHECK: &str = "target-empty";
     match &facts.target_state {
         TargetState::ThisRun => return pass(CHECK, "holds what this run has loaded so far"),
+        TargetState::OtherRun(run) if facts.will_be_cleared => {
+            return warn(
+                CHECK,
+                format!("everything that run {run} loaded will be dropped"),
+                "end here if it is still needed",
+            );
+        }
         TargetState::OtherRun(run) => {
             return fail(
                 CHECK,
@@ -30,6 +37,16 @@ pub(super) fn check(facts: &Facts<'_>) -> CheckResult {
         .collect();
     if there.is_empty() {
         return pass(CHECK, "no user objects");
+    }
+    if facts.will_be_cleared {
+        return warn(
+            CHECK,
+            format!(
+                "everything on the target will be dropped: {}",
+                some_of(&there)
+            ),
+            "end here if it is still needed",
+        );
     }
     fail(
         CHECK,

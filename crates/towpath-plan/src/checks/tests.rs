@@ -66,6 +66,7 @@ struct World {
     schema: CleanSchema,
     target_structure: Structure,
     state: TargetState,
+    will_be_cleared: bool,
     large_objects: u64,
     store_problem: Option<(String, String)>,
 }
@@ -83,6 +84,7 @@ impl World {
             schema: CleanSchema::default(),
             target_structure: Structure::default(),
             state: TargetState::Untouched,
+            will_be_cleared: false,
             large_objects: 0,
             store_problem: None,
         }
@@ -101,6 +103,7 @@ impl World {
             schema: &self.schema,
             target_structure: &self.target_structure,
             target_state: self.state.clone(),
+            will_be_cleared: self.will_be_cleared,
             large_objects: self.large_objects,
             leave_large_objects: false,
             store_problem: self.store_problem.clone(),
@@ -186,6 +189,18 @@ fn warnings_do_not_block() {
     let mut world = World::sound();
     world.source_url = "postgres://postgres@db.abc.supabase.co/postgres?sslmode=require";
     assert_eq!(world.verdict("source-tls").0, Verdict::Warn);
+}
+
+#[test]
+fn a_target_that_will_be_cleared_warns_of_what_it_loses() {
+    let mut world = World::sound();
+    world.target_structure = Structure::new([table("orders", serde_json::json!([]))]);
+    assert_eq!(world.verdict("target-empty").0, Verdict::Fail);
+    world.will_be_cleared = true;
+    let (verdict, finding) = world.verdict("target-empty");
+    assert_eq!(verdict, Verdict::Warn);
+    assert!(finding.contains("public.orders"), "{finding}");
+    assert_eq!(world.verdict("target-structure").0, Verdict::Pass);
 }
 
 #[test]

@@ -33,6 +33,9 @@ pub(super) fn decide(
         Carriage::Refused => Verdict::dropped(
             "from PostgreSQL 15 on only a superuser may store a setting that no extension declares",
         ),
+        Carriage::Fence => Verdict::dropped(
+            "stops writers of the source; the target would be read-only from its first day",
+        ),
         Carriage::Privileged => Verdict::dropped("the target's master may not change this setting"),
     })
 }

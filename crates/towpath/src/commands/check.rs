@@ -18,7 +18,7 @@ pub async fn check(context: &Context) -> Result<Exit> {
     };
     let store = context.open_store(&run).await?;
     let (found, holder) = Box::pin(survey::survey(context, &run)).await?;
-    let results = survey::check(context, &found, &store).await?;
+    let results = survey::check(context, &found, &store, false).await?;
     holder.release().await?;
     if context.json {
         println!("{}", json!({"v": 1, "type": "checks", "checks": results}));

@@ -32,6 +32,16 @@ pub async fn cutover(context: &Context, arguments: &CutoverArguments) -> Result<
     let bindings = aws::discover(context, &clients).await?;
     if !context.json {
         print!("{}", show::bindings(&bindings));
+    } else if arguments.dry_run {
+        let planned: Vec<_> = bindings
+            .bindings
+            .iter()
+            .map(|binding| binding.report("planned"))
+            .collect();
+        println!(
+            "{}",
+            json!({"v": 1, "type": "bindings", "run": run, "bindings": planned, "untouched": bindings.untouched})
+        );
     }
     if arguments.dry_run {
         next(&format!("`towpath cutover {run}` to switch"));
@@ -62,8 +72,13 @@ pub async fn cutover(context: &Context, arguments: &CutoverArguments) -> Result<
         },
     ))
     .await;
-    let paths = report::write(context, &store, None).await;
-    let outcome = outcome?;
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(failure) => {
+            report::tell(context, &store).await;
+            return Err(failure);
+        }
+    };
     if context.json {
         println!(
             "{}",
@@ -76,7 +91,7 @@ pub async fn cutover(context: &Context, arguments: &CutoverArguments) -> Result<
             outcome.written
         );
     }
-    eprintln!("report: {}", paths?.markdown.display());
+    report::tell(context, &store).await;
     next(&format!(
         "watch your functions; `towpath rollback {run}` puts their configuration back"
     ));

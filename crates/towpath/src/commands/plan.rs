@@ -16,7 +16,7 @@ pub async fn plan(context: &Context, arguments: &PlanArguments) -> Result<Exit> 
     let run = clock::new_run_id()?;
     let store = context.open_store(&run).await?;
     let (found, holder) = Box::pin(survey::survey(context, &run)).await?;
-    let checks = survey::check(context, &found, &store).await?;
+    let checks = survey::check(context, &found, &store, false).await?;
     holder.release().await?;
     let plan = planning::make_plan(context, &found, &run, checks)?;
     let bindings = if aws::has_selection(context) {

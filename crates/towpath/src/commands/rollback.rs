@@ -10,14 +10,15 @@ use crate::arguments::RollbackArguments;
 use crate::commands::next;
 use crate::context::Context;
 use crate::pipeline::{enter, timed};
-use crate::{aws, report, table};
+use crate::{aws, report, run_files, table};
 
 /// Puts every binding back exactly as it was before the cutover.
 pub async fn rollback(context: &Context, arguments: &RollbackArguments) -> Result<Exit> {
     let run = context.run(arguments.run.as_deref())?;
     let store = context.open_store(&run).await?;
+    run_files::require_plan(&store).await?;
     confirm(&run, arguments)?;
-    let key = aws::undo_key(context)?;
+    let key = aws::existing_undo_key(context)?;
     let clients = aws::switch_clients(context).await;
     let outcome = Box::pin(context.with_lease(
         &store,
@@ -31,7 +32,6 @@ pub async fn rollback(context: &Context, arguments: &RollbackArguments) -> Resul
         },
     ))
     .await?;
-    let paths = report::write(context, &store, None).await?;
     if context.json {
         println!(
             "{}",
@@ -44,7 +44,7 @@ pub async fn rollback(context: &Context, arguments: &RollbackArguments) -> Resul
             outcome.written
         );
     }
-    eprintln!("report: {}", paths.markdown.display());
+    report::tell(context, &store).await;
     eprintln!(
         "rows that consumers wrote to the target since the cutover stay there; the source does not have them"
     );

@@ -28,7 +28,14 @@ pub async fn run(context: &Context, arguments: &RunArguments) -> Result<Exit> {
         if open.is_new {
             enter(&journal, RunStage::Planned).await?;
         }
-        let transfer = Transfer::open(context, &open.store, &open.plan, journal.clone()).await?;
+        let transfer = Transfer::open(
+            context,
+            &open.store,
+            &open.plan,
+            journal.clone(),
+            arguments.replace.as_deref(),
+        )
+        .await?;
         let stage = transfer.stage();
         refuse_switched(&run, stage)?;
         let manifest = if stage >= Some(RunStage::Loaded) {
@@ -86,17 +93,18 @@ fn refuse_switched(run: &RunId, stage: Option<RunStage>) -> Result<()> {
 pub async fn export(context: &Context, arguments: &RunArguments) -> Result<Exit> {
     let open = Box::pin(open_run(context, arguments)).await?;
     let run = open.store.run().clone();
-    let manifest =
-        Box::pin(
-            context.with_lease(&open.store, &format!("export {run}"), async |journal| {
-                if open.is_new {
-                    enter(&journal, RunStage::Planned).await?;
-                }
-                let transfer = Transfer::open(context, &open.store, &open.plan, journal).await?;
-                Box::pin(transfer.export()).await
-            }),
-        )
-        .await?;
+    let manifest = Box::pin(context.with_lease(
+        &open.store,
+        &format!("export {run}"),
+        async |journal| {
+            if open.is_new {
+                enter(&journal, RunStage::Planned).await?;
+            }
+            let transfer = Transfer::open(context, &open.store, &open.plan, journal, None).await?;
+            Box::pin(transfer.export()).await
+        },
+    ))
+    .await?;
     summary(context, &open, &manifest);
     next(&format!("`towpath load --run {run}`"));
     Ok(Exit::Done)
@@ -112,24 +120,25 @@ pub async fn load(context: &Context, arguments: &RunArguments) -> Result<Exit> {
     }
     let open = Box::pin(open_run(context, arguments)).await?;
     let run = open.store.run().clone();
-    let manifest =
-        Box::pin(
-            context.with_lease(&open.store, &format!("load {run}"), async |journal| {
-                let transfer = Transfer::open(context, &open.store, &open.plan, journal).await?;
-                let manifest = transfer.manifest().await?.ok_or_else(|| {
-                    Failure::new(
-                        ErrorKind::Blocked,
-                        format!("the export of run {run} is not sealed"),
-                    )
-                    .hint("finish it with `towpath export`, or use `towpath run`")
-                })?;
-                if transfer.stage() < Some(RunStage::Loaded) {
-                    Box::pin(transfer.load(&manifest)).await?;
-                }
-                Ok(manifest)
-            }),
-        )
-        .await?;
+    let manifest = Box::pin(context.with_lease(
+        &open.store,
+        &format!("load {run}"),
+        async |journal| {
+            let transfer = Transfer::open(context, &open.store, &open.plan, journal, None).await?;
+            let manifest = transfer.manifest().await?.ok_or_else(|| {
+                Failure::new(
+                    ErrorKind::Blocked,
+                    format!("the export of run {run} is not sealed"),
+                )
+                .hint("finish it with `towpath export`, or use `towpath run`")
+            })?;
+            if transfer.stage() < Some(RunStage::Loaded) {
+                Box::pin(transfer.load(&manifest)).await?;
+            }
+            Ok(manifest)
+        },
+    ))
+    .await?;
     summary(context, &open, &manifest);
     next(&format!("`towpath verify {run}`"));
     Ok(Exit::Done)

@@ -12,9 +12,9 @@ use crate::arguments::RunSelector;
 use crate::commands::{next, show};
 use crate::context::Context;
 use crate::pipeline::verifying;
-use crate::run_files;
 use crate::run_state::RunState;
 use crate::table;
+use crate::{clock, run_files};
 
 /// Shows the run; changes nothing.
 pub async fn status(context: &Context, which: &RunSelector) -> Result<Exit> {
@@ -28,7 +28,7 @@ pub async fn status(context: &Context, which: &RunSelector) -> Result<Exit> {
         .latest_numbered::<Verification>(verifying::FOLDER)
         .await?;
     let bindings = towpath_switch::bindings(&store).await?;
-    let holder = lease.filter(|lease| lease.ttl_s > 0);
+    let holder = lease.filter(|lease| lease.is_held(clock::now_s()));
     let stored: u64 = state.chunks.values().map(|chunk| chunk.stored_bytes).sum();
     if context.json {
         println!(
@@ -75,8 +75,11 @@ pub async fn status(context: &Context, which: &RunSelector) -> Result<Exit> {
             format!("{chunks}   {} stored", table::bytes(stored)),
         ),
     }
-    let loaded = state.stage >= Some(RunStage::Loaded);
-    let load_word = if loaded { "done" } else { "pending" };
+    let load_word = match state.stage {
+        stage if stage >= Some(RunStage::Loaded) => "done",
+        Some(RunStage::Loading) => "begun",
+        _ => "pending",
+    };
     row("load", load_word, String::new());
     match &latest {
         Some((key, verification)) => row(

@@ -39,7 +39,10 @@ pub async fn verify(context: &Context, arguments: &VerifyArguments) -> Result<Ex
         .await?;
     let exit = tell(context, &store.describe(&key), &verification);
     if exit == Exit::Done {
-        next(&format!("`towpath cutover {run}` when consumers may move"));
+        next(&match verification.levels.len() < Level::ALL.len() {
+            true => format!("`towpath verify {run}` looks at every level"),
+            false => format!("`towpath cutover {run}` when consumers may move"),
+        });
     }
     Ok(exit)
 }

@@ -81,7 +81,7 @@ pub async fn open_run(context: &Context, arguments: &RunArguments) -> Result<Ope
         }
         if from_file.is_none() {
             return Err(Failure::new(
-                ErrorKind::ObjectMissing,
+                ErrorKind::NotFound,
                 format!(
                     "run {run} is not in the store {}",
                     context.store_location()?
@@ -122,13 +122,13 @@ async fn begin_run(
         // Said before minutes of work, not after.
         ensure_can_agree(arguments)?;
     }
-    let (mut found, mut holder) = Box::pin(survey::survey(context, &run)).await?;
+    let (found, holder) = Box::pin(survey::survey(context, &run)).await?;
+    holder.release().await?;
+    let clears = arguments.replace.is_some();
     if let Some(confirmed) = &arguments.replace {
-        clear_target(context, &found, confirmed).await?;
-        holder.release().await?;
-        (found, holder) = Box::pin(survey::survey(context, &run)).await?;
+        towpath_load::confirm_clear(&found.target_url, confirmed)?;
     }
-    let checks = survey::check(context, &found, &store).await?;
+    let checks = survey::check(context, &found, &store, clears).await?;
     let plan = match from_file {
         Some(plan) => {
             still_holds(&plan, &make_plan(context, &found, &run, checks.clone())?)?;
@@ -143,7 +143,6 @@ async fn begin_run(
             plan
         }
     };
-    holder.release().await?;
     let stored = run_files::begin(&store, &plan, &found.schema).await?;
     context.local.set_current_run(&run)?;
     Ok(OpenRun {
@@ -151,14 +150,6 @@ async fn begin_run(
         plan: stored,
         is_new: true,
     })
-}
-
-async fn clear_target(context: &Context, found: &Survey, confirmed: &str) -> Result<()> {
-    let options =
-        context.session_options(towpath_model::connection::Side::Target, "towpath/replace");
-    let dropped = towpath_load::clear(&found.target_url, &options, confirmed).await?;
-    eprintln!("dropped {dropped} schemas of target database {confirmed}");
-    Ok(())
 }
 
 fn read_plan_file(path: &std::path::Path) -> Result<Plan> {

@@ -111,6 +111,7 @@ pub async fn check(
     context: &Context,
     survey: &Survey,
     store: &RunStore,
+    will_be_cleared: bool,
 ) -> Result<Vec<CheckResult>> {
     let large_objects = context
         .settings
@@ -133,6 +134,7 @@ pub async fn check(
             LoadedBy::Run(other) if other == store.run() => TargetState::ThisRun,
             LoadedBy::Run(other) => TargetState::OtherRun(other.to_string()),
         },
+        will_be_cleared,
         large_objects: survey.large_objects,
         leave_large_objects: large_objects == "leave",
         store_problem,

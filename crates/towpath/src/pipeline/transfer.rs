@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use towpath_export::{ExportContext, ExportOptions, SealInputs};
-use towpath_load::{LoadContext, LoadOptions};
-use towpath_model::connection::Side;
+use towpath_load::{LoadContext, LoadOptions, LoadedBy};
+use towpath_model::connection::{ConnectionUrl, Side};
 use towpath_model::digest::RunKey;
 use towpath_model::event::{Stage, Unit};
 use towpath_model::journal::{Entry, RunStage};
 use towpath_model::manifest::{Manifest, StoredChunk};
 use towpath_model::script::Statement;
 use towpath_model::{ErrorKind, Failure, Result};
-use towpath_postgres::{SnapshotHolder, catalog};
+use towpath_postgres::{Session, SnapshotHolder, catalog};
 use towpath_store::{Journal, RunStore, read_journal};
 use towpath_verify::open_manifest;
 
 use crate::context::Context;
 use crate::pipeline::planning::schema_change;
-use crate::pipeline::survey::survey;
+use crate::pipeline::survey::{Survey, survey};
 use crate::pipeline::{enter, timed};
 use crate::run_files::{self, StoredPlan};
 use crate::run_state::RunState;
@@ -26,6 +26,9 @@ use crate::{aws, clock};
 
 /// Stored chunks that wait to be loaded, per job.
 const QUEUE_PER_JOB: usize = 4;
+
+/// Snapshots taken before giving up on a source whose tables are rewritten all the time.
+const SNAPSHOT_ATTEMPTS: u32 = 5;
 
 /// One run being worked on under its lease.
 pub struct Transfer<'t> {
@@ -37,6 +40,7 @@ pub struct Transfer<'t> {
     pub plan: &'t StoredPlan,
     /// Journal of this process.
     pub journal: Journal,
+    replace: Option<String>,
     key: RunKey,
     state: RunState,
     pre_data: Vec<Statement>,
@@ -50,6 +54,7 @@ impl<'t> Transfer<'t> {
         store: &'t RunStore,
         plan: &'t StoredPlan,
         journal: Journal,
+        replace: Option<&str>,
     ) -> Result<Self> {
         let (pre_data, post_data) = run_files::scripts(store, &plan.plan).await?;
         Ok(Self {
@@ -57,6 +62,7 @@ impl<'t> Transfer<'t> {
             store,
             plan,
             journal,
+            replace: replace.map(str::to_owned),
             key: run_files::key(store).await?,
             state: RunState::of(&read_journal(store).await?),
             pre_data,
@@ -139,6 +145,8 @@ impl<'t> Transfer<'t> {
             self.context
                 .events
                 .start(Stage::Load, self.plan.plan.bytes(), Unit::Bytes);
+            // Sealed as soon as everything is stored, while the loader catches up: nothing needs
+            // the snapshot any more, and nobody would keep its session alive.
             let exporting = async {
                 for chunk in &kept {
                     if sender.send(chunk.clone()).await.is_err() {
@@ -146,23 +154,26 @@ impl<'t> Transfer<'t> {
                     }
                 }
                 let chunks = self.copy(&mut begun, kept.clone(), Some(sender)).await;
-                if chunks.is_err() {
+                let sealed = match chunks {
+                    Ok(chunks) => self.seal(begun, chunks).await,
+                    Err(failure) => Err(failure),
+                };
+                if sealed.is_err() {
                     self.context.stop.raise();
                 }
-                chunks
+                sealed
             };
             let loading = towpath_load::load_chunks(&load, receiver);
-            let (chunks, loaded) = tokio::join!(exporting, loading);
+            let (sealed, loaded) = tokio::join!(exporting, loading);
             // The side that failed first made the other stop; its error is the one to tell.
-            let chunks = match (chunks, loaded) {
-                (Ok(chunks), Ok(_)) => chunks,
+            let manifest = match (sealed, loaded) {
+                (Ok(manifest), Ok(_)) => manifest,
                 (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => return Err(failure),
                 (Err(export), Err(load)) if export.kind() == ErrorKind::Interrupted => {
                     return Err(load);
                 }
                 (Err(export), Err(_)) => return Err(export),
             };
-            let manifest = self.seal(begun, chunks).await?;
             self.context.events.finish(Stage::Load);
             Ok(manifest)
         })
@@ -175,10 +186,41 @@ impl<'t> Transfer<'t> {
         Ok(mpsc::channel(self.context.jobs()? * QUEUE_PER_JOB))
     }
 
+    /// A survey whose snapshot no TRUNCATE or rewrite can undermine any more: every table of the
+    /// export is locked, and none was rewritten before the lock was there.
+    async fn locked_survey(&self) -> Result<(Survey, SnapshotHolder)> {
+        let tables: Vec<_> = self
+            .plan
+            .plan
+            .tables
+            .iter()
+            .map(|table| table.name.clone())
+            .collect();
+        for _ in 0..SNAPSHOT_ATTEMPTS {
+            let (found, mut holder) = Box::pin(survey(self.context, &self.plan.plan.run)).await?;
+            // A table that is gone would fail the lock with less to say than the schema's change.
+            if schema_change(&self.plan.plan, &found.schema)?.is_some() {
+                return Ok((found, holder));
+            }
+            let rewritten = holder.lock(&tables).await?;
+            let Some(first) = rewritten.first() else {
+                return Ok((found, holder));
+            };
+            let text = format!("{first} was rewritten just now; taking another snapshot");
+            self.context.events.note(Stage::Export, text);
+            holder.release().await?;
+        }
+        Err(Failure::new(
+            ErrorKind::SnapshotLost,
+            "tables of the source are truncated or rewritten again and again",
+        )
+        .hint("stop the job that does it, then the same command resumes"))
+    }
+
     /// Takes a snapshot and proves that the schema in it is the one that was planned.
     async fn begin_export(&self) -> Result<BegunExport> {
         let plan = &self.plan.plan;
-        let (found, holder) = Box::pin(survey(self.context, &plan.run)).await?;
+        let (found, holder) = self.locked_survey().await?;
         let planned = &plan.source.facts;
         if planned.system_identifier != found.source.system_identifier {
             return Err(Failure::new(
@@ -329,19 +371,39 @@ impl<'t> Transfer<'t> {
         })
     }
 
-    /// A way back for the target, before the first byte is written to it.
+    /// A way back for the target before the first byte is written to it, then room for the rows.
     async fn before_load(&self) -> Result<()> {
+        let target = self.context.url(Side::Target)?;
         if self.state.target_snapshot.is_none() && self.state.stage < Some(RunStage::Loading) {
-            let target = self.context.url(Side::Target)?;
             let taken = aws::snapshot_target(self.context, &target, &self.plan.plan.run).await?;
-            if let Some(identifier) = taken {
-                let text = format!("RDS snapshot {identifier} of the target is taken");
+            if let Some((identifier, status)) = taken {
+                let text = format!("RDS snapshot {identifier} of the target: {status}");
                 self.context.events.note(Stage::Load, text);
                 self.journal
                     .append(Entry::TargetSnapshot { identifier })
                     .await?;
             }
         }
+        if let Some(confirmed) = &self.replace {
+            self.clear(&target, confirmed).await?;
+        }
+        enter(&self.journal, RunStage::Loading).await
+    }
+
+    /// Clears the target, unless what is there is this run's own.
+    async fn clear(&self, target: &ConnectionUrl, confirmed: &str) -> Result<()> {
+        let options = self
+            .context
+            .session_options(Side::Target, "towpath/replace");
+        let mut session = Session::connect(target, Side::Target, &options).await?;
+        let loaded_by = towpath_load::loaded_by(&mut session).await?;
+        session.close().await;
+        if loaded_by == LoadedBy::Run(self.plan.plan.run.clone()) {
+            return Ok(());
+        }
+        let dropped = towpath_load::clear(target, &options, confirmed).await?;
+        let text = format!("dropped {dropped} schemas of target database {confirmed}");
+        self.context.events.note(Stage::Load, text);
         Ok(())
     }
 
@@ -355,7 +417,6 @@ impl<'t> Transfer<'t> {
     }
 
     async fn finish_load(&self, load: &LoadContext, manifest: &Manifest) -> Result<()> {
-        enter(&self.journal, RunStage::Loading).await?;
         timed(&self.journal, "indexes, constraints and policies", async {
             towpath_load::set_sequences(load, &manifest.sequences).await?;
             towpath_load::post_data(load, &self.post_data).await
