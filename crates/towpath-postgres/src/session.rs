@@ -314,7 +314,12 @@ fn describe(sql: &str, side: Side) -> String {
         .map(str::trim)
         .find(|line| !line.is_empty())
         .unwrap_or_default();
-    let mut short: String = line.chars().take(100).collect();
+    // Up to the first literal: a default or a policy of the user's may hold what nobody should see.
+    let mut short: String = line
+        .chars()
+        .take(100)
+        .take_while(|c| !matches!(c, '\'' | '$'))
+        .collect();
     if short.len() < line.len() {
         short.push('…');
     }

@@ -287,10 +287,19 @@ mod tests {
     async fn the_lease_of_a_dead_process_of_this_host_is_taken_over() {
         let directory = tempfile::tempdir().unwrap();
         let store = store(directory.path()).await;
-        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("600")
+            .spawn()
+            .unwrap();
         let holder = HeldLease::acquire(&store, options("a", child.id()))
             .await
             .unwrap();
+        let refused = HeldLease::acquire(&store, options("b", std::process::id())).await;
+        assert_eq!(
+            refused.err().map(|failure| failure.kind()),
+            Some(ErrorKind::LeaseHeld)
+        );
+        child.kill().unwrap();
         child.wait().unwrap();
         HeldLease::acquire(&store, options("b", std::process::id()))
             .await

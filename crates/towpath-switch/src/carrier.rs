@@ -36,7 +36,22 @@ pub(crate) fn variables(
         .iter()
         .map(|(name, value)| (name.as_str(), value.reveal()))
         .collect();
-    side_by_side(&texts, &split::VARIABLES, server, mapping)
+    let mut rewriting = side_by_side(&texts, &split::VARIABLES, server, mapping);
+    // libpq prefers these to PGHOST: rewriting that would change nothing.
+    for name in ["PGHOSTADDR", "PGSERVICE"] {
+        let is_set = variables
+            .get(name)
+            .is_some_and(|value| !value.reveal().is_empty());
+        if is_set
+            && rewriting
+                .changes
+                .iter()
+                .any(|change| change.place.starts_with("PG"))
+        {
+            rewriting.left.push((name.to_owned(), Why::UnknownShape));
+        }
+    }
+    rewriting
 }
 
 /// What became of one value. Names in `changes` and `left` are those of fields, or empty.
@@ -292,6 +307,33 @@ mod tests {
                 ),
                 ("SUPABASE_URL".to_owned(), Why::DependsOnSupabase),
             ]
+        );
+    }
+
+    #[test]
+    fn what_libpq_prefers_to_the_host_is_never_passed_over() {
+        let by_address =
+            format!("postgres://postgres:old@db.{REF}.supabase.co/postgres?hostaddr=192.0.2.1");
+        let rewriting = rewrite(&[("DATABASE_URL", &by_address)]);
+        assert!(rewriting.values.is_empty());
+        assert_eq!(
+            rewriting.left,
+            [("DATABASE_URL".to_owned(), Why::UnknownShape)]
+        );
+
+        let host = format!("db.{REF}.supabase.co");
+        let set = [
+            ("PGHOST", host.as_str()),
+            ("PGUSER", "postgres"),
+            ("PGPASSWORD", "old"),
+            ("PGDATABASE", "postgres"),
+            ("PGHOSTADDR", "192.0.2.1"),
+        ];
+        let rewriting = rewrite(&set);
+        assert!(
+            rewriting
+                .left
+                .contains(&("PGHOSTADDR".to_owned(), Why::UnknownShape))
         );
     }
 

@@ -31,7 +31,8 @@ pub async fn discover(
             continue;
         }
         plan.functions.push(state.name.clone());
-        for variable in &selection.variables {
+        for variable in secret_variables(&state, selection) {
+            let variable = &variable;
             let sought = secrets.seek(clients, &state, variable);
             plan.untouched.extend(Box::pin(sought).await?);
         }
@@ -50,6 +51,19 @@ fn check(mapping: &Mapping) -> Result<()> {
         format!("the consumers' URL {} holds no password", mapping.target),
     )
     .hint("give user and password that the functions will use on the target"))
+}
+
+/// Variables that name a secret: by their own name, or by holding the ARN of one.
+fn secret_variables(state: &FunctionState, selection: &Selection) -> BTreeSet<String> {
+    let holds_arn = |value: &str| value.starts_with("arn:") && value.contains(":secretsmanager:");
+    let by_value = state
+        .variables
+        .iter()
+        .filter(|(_, value)| holds_arn(value.reveal()));
+    by_value
+        .map(|(name, _)| name.clone())
+        .chain(selection.variables.iter().cloned())
+        .collect()
 }
 
 /// Names of the selected functions, each once, in order.

@@ -47,7 +47,7 @@ impl Why {
     pub const fn leaves_database_behind(self) -> bool {
         matches!(
             self,
-            Why::Incomplete | Why::UnknownShape | Why::PublishedVersion
+            Why::Incomplete | Why::UnknownShape | Why::BinarySecret | Why::PublishedVersion
         )
     }
 }

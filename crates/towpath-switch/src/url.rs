@@ -117,6 +117,11 @@ fn take_apart<'a>(scheme: &'a str, rest: &'a str) -> Option<DatabaseUrl<'a>> {
             .find(|parameter| parameter.name == name)
             .map(|parameter| parameter.value.reveal().to_owned())
     };
+    // libpq connects to these whatever the host says: a URL that holds one cannot be pointed
+    // elsewhere by changing its host.
+    if named("hostaddr").or(named("service")).is_some() {
+        return None;
+    }
     let has_host = !host.is_empty();
     let host = named("host").unwrap_or(decoded(host)?);
     if host.is_empty() || host.contains(',') {

@@ -33,7 +33,7 @@ pub async fn target_instance(
     target: &ConnectionUrl,
 ) -> Result<Option<Instance>> {
     let identifier = context.settings.optional("target.rds_instance");
-    if identifier.is_none() && !target.host.ends_with(".rds.amazonaws.com") {
+    if identifier.is_none() && !is_rds_host(&target.host) {
         return Ok(None);
     }
     let options = towpath_rds::AwsOptions {
@@ -50,6 +50,11 @@ pub async fn target_instance(
     ))
     .await?;
     Ok(found.map(|facts| Instance { client, facts }))
+}
+
+fn is_rds_host(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    host.ends_with(".rds.amazonaws.com") || host.ends_with(".rds.amazonaws.com.cn")
 }
 
 /// Checks of the instance against what the server itself says.
@@ -77,7 +82,18 @@ pub async fn check_instance(
                 "check target.rds_instance, AWS_PROFILE and AWS_REGION",
             )];
         }
-        Ok(None) => return Vec::new(),
+        Ok(None) if target.is_loopback() => return Vec::new(),
+        Ok(None) => {
+            return vec![result(
+                "rds-instance",
+                Verdict::Warn,
+                format!(
+                    "{} is not known as an RDS instance: no snapshot will be taken before the load",
+                    target.host
+                ),
+                "set target.rds_instance and check AWS_REGION, or take a snapshot by hand",
+            )];
+        }
         Err(failure) => {
             return vec![result(
                 "rds-instance",

@@ -48,8 +48,21 @@ pub async fn cutover(context: &Context, arguments: &CutoverArguments) -> Result<
         return Ok(Exit::Done);
     }
     refuse_left_behind(&bindings)?;
+    // What an earlier cutover of this run has stored decides: its bindings may point at the target
+    // already, and only its key reads the way back.
+    let has_begun = towpath_switch::bindings(&store).await?.is_some();
+    if bindings.bindings.is_empty() && !has_begun {
+        return Err(Failure::new(
+            ErrorKind::Blocked,
+            "nothing to switch: no selected function or secret points at the source",
+        )
+        .hint("check [switch] functions, prefixes, tags and source_hosts; names of your own for the source belong into source_hosts"));
+    }
     confirm(&run, arguments)?;
-    let key = aws::undo_key(context)?;
+    let key = match has_begun {
+        true => aws::existing_undo_key(context)?,
+        false => aws::undo_key(context)?,
+    };
     let outcome = Box::pin(context.with_lease(
         &store,
         &format!("cutover {run}"),
