@@ -15,6 +15,9 @@ pub(crate) enum BytesIn<'c> {
     Object(Box<ObjectBytes>),
     /// From a server.
     Server(CopyOut<'c>),
+    /// From memory.
+    #[cfg(test)]
+    Blocks(std::collections::VecDeque<Vec<u8>>),
 }
 
 impl BytesIn<'_> {
@@ -23,6 +26,8 @@ impl BytesIn<'_> {
         match self {
             Self::Object(object) => object.next().await,
             Self::Server(copy) => Ok(copy.next().await?.map(|message| message.to_vec())),
+            #[cfg(test)]
+            Self::Blocks(blocks) => Ok(blocks.pop_front()),
         }
     }
 }

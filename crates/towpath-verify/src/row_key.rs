@@ -29,7 +29,7 @@ pub(crate) async fn key_of(
         .collect()
 }
 
-async fn csv_fields(row: &[u8], null_marker: &str) -> Vec<Option<Vec<u8>>> {
+pub(crate) async fn csv_fields(row: &[u8], null_marker: &str) -> Vec<Option<Vec<u8>>> {
     let mut csv = AsyncReaderBuilder::new()
         .has_headers(false)
         .terminator(Terminator::Any(b'\n'))

@@ -205,3 +205,129 @@ async fn each_csv_row(
     // A source that broke makes the reader complain too; the source's error is the cause.
     fed.and(read)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use towpath_model::digest::RunKey;
+
+    struct Collect(Vec<Vec<u8>>);
+
+    impl RowVisitor for Collect {
+        fn row(&mut self, bytes: &[u8]) {
+            self.0.push(bytes.to_vec());
+        }
+    }
+
+    /// The rows found in `bytes`, whatever blocks they come in.
+    fn rows(bytes: &[u8], block: usize, format: Format, columns: usize) -> Result<Vec<Vec<u8>>> {
+        let mut collect = Collect(Vec::new());
+        let blocks = bytes.chunks(block.max(1)).map(<[u8]>::to_vec).collect();
+        let mut source = BytesIn::Blocks(blocks);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(each_row(&mut source, format, columns, &mut collect))?;
+        Ok(collect.0)
+    }
+
+    /// A row as COPY writes it in CSV (PostgreSQL manual, COPY, "CSV Format"): quoted when it
+    /// must be, NULL as the bare marker.
+    fn csv_row(fields: &[Option<String>], marker: &str) -> Vec<u8> {
+        let alone = fields.len() == 1;
+        let fields: Vec<String> = fields
+            .iter()
+            .map(|field| match field {
+                None => marker.to_owned(),
+                Some(text) => {
+                    let special = text.contains(['"', ',', '\n', '\r']);
+                    let must = special || text.is_empty() || text == marker;
+                    if must || (alone && text == "\\.") {
+                        format!("\"{}\"", text.replace('"', "\"\""))
+                    } else {
+                        text.clone()
+                    }
+                }
+            })
+            .collect();
+        format!("{}\n", fields.join(",")).into_bytes()
+    }
+
+    fn binary_row(fields: &[Option<Vec<u8>>]) -> Vec<u8> {
+        let mut row = i16::try_from(fields.len()).unwrap().to_be_bytes().to_vec();
+        for field in fields {
+            let length = field
+                .as_ref()
+                .map_or(-1, |bytes| i32::try_from(bytes.len()).unwrap());
+            row.extend_from_slice(&length.to_be_bytes());
+            row.extend_from_slice(field.as_deref().unwrap_or_default());
+        }
+        row
+    }
+
+    fn text() -> impl Strategy<Value = Option<String>> {
+        let nasty = prop_oneof![
+            Just(String::new()),
+            Just("\\.".to_owned()),
+            Just("\u{feff}x".to_owned()),
+            "[\"\\\\,\n\r\t ab]{0,6}",
+            "\\PC{0,6}",
+        ];
+        proptest::option::weighted(0.8, nasty)
+    }
+
+    proptest! {
+        #[test]
+        fn csv_rows_are_found_wherever_blocks_end(
+            table in (1usize..4).prop_flat_map(|columns| {
+                proptest::collection::vec(proptest::collection::vec(text(), columns), 0..12)
+            }),
+            block in 1usize..40,
+        ) {
+            let marker = RunKey::new([9; 32]).null_marker();
+            let columns = table.first().map_or(1, Vec::len);
+            let wanted: Vec<Vec<u8>> = table.iter().map(|row| csv_row(row, &marker)).collect();
+            let found = rows(&wanted.concat(), block, Format::Csv, columns).unwrap();
+            prop_assert_eq!(found, wanted);
+        }
+
+        #[test]
+        fn what_csv_says_can_be_read_back(table in proptest::collection::vec(text(), 1..5)) {
+            let key = RunKey::new([9; 32]);
+            let row = csv_row(&table, &key.null_marker());
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let read = runtime.block_on(crate::row_key::csv_fields(&row, &key.null_marker()));
+            // A byte order mark at the very beginning of a stream is the reader's to drop.
+            let wanted: Vec<Option<Vec<u8>>> = table
+                .iter()
+                .enumerate()
+                .map(|(at, field)| field.as_ref().map(|text| {
+                    let text = if at == 0 { text.trim_start_matches('\u{feff}') } else { text };
+                    text.as_bytes().to_vec()
+                }))
+                .collect();
+            prop_assert_eq!(read, wanted);
+        }
+
+        #[test]
+        fn binary_rows_are_found_wherever_blocks_end(
+            table in (0usize..4).prop_flat_map(|columns| {
+                let field = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..9));
+                proptest::collection::vec(proptest::collection::vec(field, columns), 0..12)
+            }),
+            block in 1usize..40,
+        ) {
+            let columns = table.first().map_or(1, Vec::len);
+            let wanted: Vec<Vec<u8>> = table.iter().map(|row| binary_row(row)).collect();
+            let mut bytes = b"PGCOPY\n\xff\r\n\0".to_vec();
+            bytes.extend_from_slice(&[0; 8]);
+            bytes.extend(wanted.concat());
+            let cut = rows(&bytes, block, Format::Binary, columns);
+            prop_assert!(cut.is_err(), "a stream without its trailer passed");
+            bytes.extend_from_slice(&[0xff, 0xff]);
+            let found = rows(&bytes, block, Format::Binary, columns).unwrap();
+            prop_assert_eq!(found, wanted);
+        }
+    }
+}
