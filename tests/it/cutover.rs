@@ -126,7 +126,11 @@ fn functions_answer_from_the_target_and_from_the_source_again() {
         world.pair.source.url()
     );
 
-    // And once more, because a first cutover is not always the last.
+    // And once more, because a first cutover is not always the last; but consumers have had the
+    // target in between, so what was proven before counts no more.
+    let end = world.project.expect(10, &["cutover", "--confirm", &id]);
+    assert!(end.stderr.contains("made before the last cutover"), "{end}");
+    world.project.expect(0, &["verify"]);
     world.project.expect(0, &["cutover", "--confirm", &id]);
     world.assert_all_at(target);
     world.project.expect(0, &["rollback", "--yes"]);
@@ -242,4 +246,50 @@ fn a_function_deployed_since_is_not_overwritten_by_rollback() {
         sorted.sort();
         sorted
     });
+}
+
+#[test]
+fn a_frozen_source_neither_blocks_the_cutover_nor_freezes_the_target() {
+    let world = world();
+    world
+        .pair
+        .source
+        .psql_superuser("alter database postgres set default_transaction_read_only = on");
+    world.project.expect(0, &["run", "--yes"]);
+    let id = world.project.run_id();
+    world.project.expect(0, &["cutover", "--confirm", &id]);
+    world.assert_all_at(world.pair.target.cluster.port());
+    assert_eq!(
+        world.pair.target.psql("show default_transaction_read_only"),
+        "off"
+    );
+}
+
+#[test]
+fn a_cutover_that_finds_nothing_is_no_success() {
+    let world = world();
+    let project = project!(&world.pair)
+        .with_all(&world.aws.env())
+        .with("TOWPATH_SWITCH_FUNCTIONS", "other");
+    project.expect(0, &["run", "--yes"]);
+    let id = project.run_id();
+    let end = project.expect(10, &["cutover", "--confirm", &id]);
+    assert!(end.stderr.contains("nothing to switch"), "{end}");
+}
+
+#[test]
+fn a_number_that_was_handed_out_without_a_row_counts_as_a_change() {
+    let world = world();
+    world.project.expect(0, &["run", "--yes"]);
+    let id = world.project.run_id();
+    world
+        .pair
+        .source
+        .psql("select nextval('public.invoice_no')");
+    let end = world.project.expect(10, &["cutover", "--confirm", &id]);
+    assert!(
+        end.stderr
+            .contains("sequence public.invoice_no has handed out"),
+        "{end}"
+    );
 }

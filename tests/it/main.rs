@@ -3,6 +3,7 @@
 mod arrival;
 mod cutover;
 mod harness;
+mod ownership;
 mod process;
 mod refusals;
 mod s3;

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use towpath_tests::{Finished, Pair, Project, S3Server, TcpProxy, pair, project};
+use towpath_tests::{Finished, Pair, Project, S3Server, TcpProxy, pair, pg, project};
 
 /// Structure of the target as a text, to see that it stayed as it was.
 fn target_shape(pair: &Pair) -> String {
@@ -404,4 +404,71 @@ fn a_schema_that_changed_since_the_plan() {
         10,
         &["no longer holds", "another schema", "hint: make a new plan"],
     );
+}
+
+#[test]
+fn a_plan_file_that_leaves_something_out() {
+    let pair = pair();
+    let project = project!(&pair).with("TOWPATH_CHUNK_MIB", "1");
+    project.expect(0, &["plan", "-o", "plan.json"]);
+    let path = project.path().join("plan.json");
+    let sound = std::fs::read_to_string(&path).expect("read the plan");
+    type Edit = fn(&mut serde_json::Value);
+    let edits: [Edit; 4] = [
+        |plan| {
+            plan["tables"].as_array_mut().expect("tables").pop();
+        },
+        |plan| {
+            plan["tables"][0]["chunks"]
+                .as_array_mut()
+                .expect("chunks")
+                .pop();
+        },
+        |plan| {
+            plan["tables"][1]["columns"]
+                .as_array_mut()
+                .expect("columns")
+                .pop();
+        },
+        |plan| {
+            plan["sequences"].as_array_mut().expect("sequences").pop();
+        },
+    ];
+    for edit in edits {
+        let mut plan: serde_json::Value = serde_json::from_str(&sound).expect("JSON");
+        edit(&mut plan);
+        std::fs::write(&path, plan.to_string()).expect("edit the plan");
+        assert_refused(
+            &pair,
+            &project,
+            &["run", "plan.json"],
+            10,
+            &["no longer holds", "other tables"],
+        );
+    }
+    std::fs::write(&path, sound).expect("mend the plan");
+    project.expect(0, &["run", "plan.json"]);
+}
+
+#[test]
+fn a_source_that_would_be_cleared_by_another_name() {
+    let pair = pair();
+    pair.source.psql_superuser(
+        "revoke execute on function pg_control_system() from public;
+         create database scratch owner postgres",
+    );
+    let by_address = pair
+        .source
+        .url_as(pg::SOURCE_USER, pg::SOURCE_PASSWORD, "scratch");
+    let by_name = by_address.replace("127.0.0.1", "localhost");
+    let rows = "create table precious as select 1 as id";
+    pg::psql(&by_address, rows);
+    let project = project!(&pair)
+        .with("TOWPATH_SOURCE_URL", &by_address)
+        .with("TOWPATH_TARGET_URL", &by_name);
+    let end = project
+        .towpath(&["run", "--yes", "--replace", "scratch"])
+        .run();
+    assert_ne!(end.code, Some(0), "{end}");
+    assert_eq!(pg::psql(&by_address, "select id from precious"), "1");
 }

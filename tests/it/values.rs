@@ -83,3 +83,31 @@ fn any_text_arrives_in_both_formats() {
     let nulls = "select count(*) filter (where a is null), count(*) filter (where a = '') from public.fuzz_csv";
     assert_eq!(pair.source.psql(nulls), pair.target.psql(nulls));
 }
+
+#[test]
+fn blank_lines_of_csv_are_rows() {
+    let pair = pair();
+    // One column that travels as CSV: COPY writes an empty text as an empty line.
+    pair.source.psql(
+        "create table public.one_column (c extensions.citext);
+         insert into public.one_column values (''), ('a'), (''), (null), ('');
+         create table public.only_blank (c extensions.citext);
+         insert into public.only_blank values (''), ('');",
+    );
+    let project = project!(&pair);
+    project.expect(0, &["run", "--yes"]);
+    assert_same_rows(&pair);
+    pair.target.psql("delete from public.only_blank");
+    let end = project.expect(12, &["verify", "--rows"]);
+    assert!(end.stdout.contains("public.only_blank"), "{end}");
+}
+
+#[test]
+fn a_statement_timeout_of_the_database_does_not_stop_the_load() {
+    let pair = pair();
+    pair.source
+        .psql("alter database postgres set statement_timeout = '1ms'");
+    let project = project!(&pair);
+    project.expect(0, &["run", "--yes"]);
+    assert_same_rows(&pair);
+}

@@ -1,5 +1,7 @@
 //! Copies chunks from the snapshot to the store.
 
+use std::collections::HashSet;
+
 use tokio::sync::mpsc;
 use towpath_model::digest::RowDigest;
 use towpath_model::event::Stage;
@@ -28,7 +30,8 @@ pub async fn copy(
     tried: impl Fn(&ChunkId) -> u32,
     stored: Option<mpsc::Sender<StoredChunk>>,
 ) -> Result<Vec<StoredChunk>> {
-    let is_kept = |id: &ChunkId| kept.iter().any(|chunk| chunk.chunk == *id);
+    let kept_ids: HashSet<&ChunkId> = kept.iter().map(|chunk| &chunk.chunk).collect();
+    let is_kept = |id: &ChunkId| kept_ids.contains(id);
     let mut tasks = Vec::new();
     for (table_no, table) in context.plan.tables.iter().enumerate() {
         for chunk in &table.chunks {

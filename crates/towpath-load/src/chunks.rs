@@ -1,6 +1,7 @@
 //! Loads chunks: one transaction each, ledger row included.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
@@ -17,7 +18,7 @@ use crate::ledger::{self, ChunkRow};
 use crate::options::LoadContext;
 
 /// How often a chunk is tried when a connection breaks.
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 6;
 
 /// Loads every chunk that comes, until the sender is dropped. Chunks that are in the ledger are
 /// skipped. Gives the number of chunks that are in afterwards, those skipped included.
@@ -88,8 +89,14 @@ async fn one_worker(
                         .while_doing(format!("could not load chunk {} into target", chunk.chunk)));
                 }
                 tracing::warn!(?failure, attempt, "trying again on a new connection");
+                // About half a minute in all: what a failover takes to answer again.
+                tokio::time::sleep(Duration::from_secs(1 << (attempt - 1))).await;
                 attempt += 1;
-                session = context.connect(&name).await?;
+                session = match context.connect(&name).await {
+                    Ok(session) => session,
+                    Err(_) if attempt < ATTEMPTS => continue,
+                    Err(failure) => return Err(failure),
+                };
                 if is_loaded(&mut session, &context, &chunk).await? {
                     // The commit went through and its answer was lost.
                     break;

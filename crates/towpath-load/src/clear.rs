@@ -11,6 +11,52 @@ struct SchemaRow {
     name: String,
 }
 
+/// How to reach both sides for a clearing.
+#[derive(Debug, Clone)]
+pub struct ClearOptions {
+    /// Source session.
+    pub source: SessionOptions,
+    /// Target session.
+    pub target: SessionOptions,
+    /// A random number, for the proof that the two are not one.
+    pub token: i64,
+}
+
+/// Proves that the target is not the source by another name: a lock that a session of the source
+/// holds must not be seen on the target. Needs no privilege on either.
+async fn prove_two_databases(
+    source: &ConnectionUrl,
+    target: &mut Session,
+    options: &ClearOptions,
+) -> Result<()> {
+    let mut holder = Session::connect(source, Side::Source, &options.source).await?;
+    holder
+        .execute(&format!(
+            "select pg_catalog.pg_advisory_lock({})",
+            options.token
+        ))
+        .await?;
+    let seen = target
+        .scalar(
+            "select pg_catalog.count(*)::text
+               from pg_catalog.pg_locks l
+               join pg_catalog.pg_database d on d.oid = l.database
+              where l.locktype = 'advisory' and d.datname = pg_catalog.current_database()
+                and (l.classid::int8 << 32 | l.objid::int8) = $1::int8",
+            &[&options.token.to_string()],
+        )
+        .await?;
+    holder.close().await;
+    if seen.as_deref() == Some("0") {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ErrorKind::Blocked,
+        "could not clear the target: it is the source, reached by another name",
+    )
+    .hint("check TOWPATH_SOURCE_URL and TOWPATH_TARGET_URL"))
+}
+
 /// Proves that the operator means this database: nothing else than its name is proof.
 pub fn confirm_clear(target: &ConnectionUrl, confirmed: &str) -> Result<()> {
     if confirmed == target.database {
@@ -29,13 +75,16 @@ pub fn confirm_clear(target: &ConnectionUrl, confirmed: &str) -> Result<()> {
 /// Drops every schema of the target database that its login owns, with all that is in them, and
 /// makes an empty `public`. Gives how many schemas were dropped.
 pub async fn clear(
+    source: &ConnectionUrl,
     target: &ConnectionUrl,
-    options: &SessionOptions,
+    options: &ClearOptions,
     confirmed: &str,
 ) -> Result<usize> {
     confirm_clear(target, confirmed)?;
-    let mut session = Session::connect(target, Side::Target, options).await?;
+    let mut session = Session::connect(target, Side::Target, &options.target).await?;
+    prove_two_databases(source, &mut session, options).await?;
     session.begin_writing("").await?;
+    session.execute("set local lock_timeout = '30s'").await?;
     let schemas: Vec<SchemaRow> = session
         .fetch(
             "select nspname as name

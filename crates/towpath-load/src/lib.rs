@@ -14,7 +14,7 @@ mod script;
 mod sequences;
 
 pub use chunks::load_chunks;
-pub use clear::{clear, confirm_clear};
+pub use clear::{ClearOptions, clear, confirm_clear};
 pub use ledger::{LoadedBy, loaded_by};
 pub use options::{LoadContext, LoadOptions};
 pub use phases::post_data;

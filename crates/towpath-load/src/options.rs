@@ -46,10 +46,14 @@ impl LoadContext {
         let mut options = self.options.session.clone();
         options.application_name = format!("{}/{worker}", self.application_prefix());
         let mut session = Session::connect(&self.target, Side::Target, &options).await?;
+        // Settings of the user's may be on the target already; none of them is for index builds.
         // When this process dies, the server notices within seconds and lets go of its locks,
         // instead of finishing an index build that nobody will commit.
         session
-            .execute("set client_connection_check_interval = '2s'")
+            .execute(
+                "set client_connection_check_interval = '2s'; set statement_timeout = 0;
+                 set lock_timeout = 0; set idle_in_transaction_session_timeout = 0",
+            )
             .await?;
         Ok(session)
     }

@@ -76,6 +76,24 @@ pub struct PlannedTable {
 }
 
 impl PlannedTable {
+    /// Whether its slices cover every page exactly once: numbered from 1, from page 0 on without a
+    /// gap, the last one open.
+    pub fn covers_every_page(&self) -> bool {
+        if let [PlannedChunk { no: 1, pages: None }] = self.chunks.as_slice() {
+            return true;
+        }
+        let mut next_page = Some(0);
+        for (chunk, no) in self.chunks.iter().zip(1u32..) {
+            match (chunk.pages, next_page) {
+                (Some(range), Some(page)) if chunk.no == no && range.from_page == page => {
+                    next_page = range.to_page;
+                }
+                _ => return false,
+            }
+        }
+        !self.chunks.is_empty() && next_page.is_none()
+    }
+
     /// The id of one of its chunks.
     pub fn chunk_id(&self, no: u32) -> ChunkId {
         ChunkId {

@@ -1,14 +1,35 @@
 //! COPY in both directions, as bytes.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use sqlx::postgres::{PgConnection, PgCopyIn};
-use towpath_model::Result;
 use towpath_model::connection::Side;
+use towpath_model::{ErrorKind, Failure, Result};
 
 use crate::error::failure;
 use crate::session::Session;
+
+/// How long a server may be silent in the middle of a copy. A connection that was cut without a word
+/// would otherwise be waited for until somebody notices, under a lease that is renewed all the time.
+const STALL: Duration = Duration::from_secs(300);
+
+async fn bounded<T>(
+    side: Side,
+    doing: impl Fn() -> String,
+    work: impl Future<Output = sqlx::Result<T>>,
+) -> Result<T> {
+    match tokio::time::timeout(STALL, work).await {
+        Ok(done) => done.map_err(|cause| failure(side, doing(), cause)),
+        Err(_) => Err(Failure::new(ErrorKind::Connect, doing())
+            .because(format!("no answer within {} s", STALL.as_secs()))
+            .hint(format!(
+                "look at the {side} and the network; the same command resumes"
+            ))),
+    }
+}
 
 /// Rows coming out of a server. Every message is one row of the COPY stream (PostgreSQL's protocol
 /// chapter, "COPY Operations"); callers prove that for their format rather than trust it.
@@ -20,15 +41,9 @@ pub struct CopyOut<'c> {
 impl CopyOut<'_> {
     /// The next message; nothing at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
-        match self.stream.next().await {
-            None => Ok(None),
-            Some(Ok(bytes)) => Ok(Some(bytes)),
-            Some(Err(cause)) => Err(failure(
-                self.side,
-                format!("could not read rows from {}", self.side),
-                cause,
-            )),
-        }
+        let side = self.side;
+        let next = async { self.stream.next().await.transpose() };
+        bounded(side, || format!("could not read rows from {side}"), next).await
     }
 }
 
@@ -42,20 +57,19 @@ impl CopyIn<'_> {
     /// Sends bytes; boundaries mean nothing.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
         let side = self.side;
-        self.copy
-            .send(bytes)
-            .await
-            .map(|_| ())
-            .map_err(|cause| failure(side, format!("could not send rows to {side}"), cause))
+        let send = async { self.copy.send(bytes).await.map(|_| ()) };
+        bounded(side, || format!("could not send rows to {side}"), send).await
     }
 
     /// Ends the copy; gives the number of rows that the server took.
     pub async fn finish(self) -> Result<u64> {
         let side = self.side;
-        self.copy
-            .finish()
-            .await
-            .map_err(|cause| failure(side, format!("{side} refused the rows"), cause))
+        bounded(
+            side,
+            || format!("{side} refused the rows"),
+            self.copy.finish(),
+        )
+        .await
     }
 
     /// Gives the copy up: the server forgets every row of it. The session is not fit for more

@@ -32,7 +32,10 @@ impl ServerError {
         Self {
             code: error.code().to_owned(),
             message: redact_message(error.code(), error.message()),
-            hint: error.hint().map(str::to_owned),
+            hint: error
+                .hint()
+                .filter(|_| !error.code().starts_with("P0"))
+                .map(str::to_owned),
             constraint,
         }
     }
@@ -54,15 +57,25 @@ impl fmt::Display for ServerError {
 
 impl Error for ServerError {}
 
-/// Takes values of rows out of a message. Messages of class 22 (data exception) end in the
-/// offending value, quoted after a colon; those of other classes name objects only.
+/// Takes values of rows out of a message. Messages of class 22 (data exception) and internal errors
+/// quote the offending value; what a function of the user's raises is free text. Other classes quote
+/// names of objects only.
 pub fn redact_message(code: &str, message: &str) -> String {
-    if !code.starts_with("22") {
-        return message.to_owned();
-    }
-    match message.find(": \"") {
-        Some(at) => format!("{}: (value not shown)", &message[..at]),
-        None => message.to_owned(),
+    match code.get(..2) {
+        Some("P0") => "a function raised an error (its text is not shown)".to_owned(),
+        Some("22" | "XX") => {
+            let parts = message.split('"').enumerate();
+            parts
+                .map(|(at, part)| {
+                    if at % 2 == 1 {
+                        "(value not shown)"
+                    } else {
+                        part
+                    }
+                })
+                .collect()
+        }
+        _ => message.to_owned(),
     }
 }
 
@@ -135,6 +148,12 @@ mod tests {
         );
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("invalid input syntax for type integer"));
+        let range = redact_message("22003", "value \"99999999999\" is out of range");
+        assert!(
+            !range.contains("999") && range.contains("out of range"),
+            "{range}"
+        );
+        assert!(!redact_message("P0001", "hunter2 is too short").contains("hunter2"));
         assert_eq!(
             redact_message("42P01", "relation: \"x\""),
             "relation: \"x\""

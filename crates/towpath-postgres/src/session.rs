@@ -212,11 +212,16 @@ impl Session {
         self.execute("begin transaction isolation level repeatable read, read only")
             .await?;
         let import = format!("set transaction snapshot {}", quote_literal(snapshot_id));
-        self.execute(&import).await.map_err(|failure| {
-            failure.while_doing(format!(
-                "could not import snapshot {snapshot_id} on {}",
-                self.side
-            ))
+        self.execute(&import).await.map_err(|cause| {
+            let doing = format!("could not import snapshot {snapshot_id} on {}", self.side);
+            match cause.kind() {
+                ErrorKind::Source => Failure::new(ErrorKind::SnapshotLost, doing)
+                    .because(cause)
+                    .hint(
+                        "the session that held it is gone; the same command resumes with a new one",
+                    ),
+                _ => cause.while_doing(doing),
+            }
         })?;
         self.pin().await?;
         self.execute(&format!("set local lock_timeout = '{LOCK_TIMEOUT}'"))

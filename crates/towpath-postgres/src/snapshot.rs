@@ -1,9 +1,14 @@
 //! The exported snapshot, and the one session that keeps it alive.
 
+use std::time::Duration;
+
 use serde::Deserialize;
-use towpath_model::{QualifiedName, Result};
+use towpath_model::{ErrorKind, Failure, QualifiedName, Result};
 
 use crate::session::Session;
+
+/// How long the holder of a snapshot may be silent.
+const KEEP_ALIVE_WAIT: Duration = Duration::from_secs(60);
 
 /// Tables named in one `lock table`.
 const LOCKED_AT_ONCE: usize = 200;
@@ -57,6 +62,9 @@ impl SnapshotHolder {
     /// empty (PostgreSQL manual, "Caveats" of concurrency control). Gives the tables that were
     /// rewritten between the snapshot and the lock, which the caller must not read.
     pub async fn lock(&mut self, tables: &[QualifiedName]) -> Result<Vec<QualifiedName>> {
+        self.session
+            .execute(&format!("set local lock_timeout = '{LOCK_TIMEOUT}'"))
+            .await?;
         for batch in tables.chunks(LOCKED_AT_ONCE) {
             let names: Vec<String> = batch
                 .iter()
@@ -100,7 +108,14 @@ impl SnapshotHolder {
     /// Asks the server something, so that nothing in between takes the connection for idle, and so
     /// that a lost holder is noticed.
     pub async fn keep_alive(&mut self) -> Result<()> {
-        self.session.execute("select 1").await
+        tokio::time::timeout(KEEP_ALIVE_WAIT, self.session.execute("select 1"))
+            .await
+            .unwrap_or_else(|_| {
+                Err(Failure::new(
+                    ErrorKind::Connect,
+                    "the session that holds the snapshot is silent",
+                ))
+            })
     }
 
     /// Lets the snapshot go.

@@ -10,6 +10,7 @@ use crate::setting::looks_secret;
 use crate::statement::Piece;
 
 const REDACTED: &str = "'***'";
+const NOT_SHOWN: &str = "-- not shown";
 
 /// The entry of a dropped statement, when somebody may want it: what the user hung on the
 /// platform's tables, and what depended on something dropped.
@@ -33,48 +34,59 @@ pub(crate) fn entry(piece: &Piece, decisions: &Decisions) -> Option<AppendixEntr
     })
 }
 
-/// Every literal of a statement that is known to carry secrets is replaced; elsewhere those that
-/// look like one.
+/// A literal may be a row, a key or a password, whatever it looks like. A policy is nothing without
+/// the words it compares with, and is read by everybody who may read the catalog: only what looks
+/// like a secret is taken out.
 fn without_secrets(piece: &Piece) -> String {
-    let all = matches!(
-        piece.subject.object.kind,
-        ObjectKind::UserMapping
-            | ObjectKind::Trigger
-            | ObjectKind::ForeignServer
-            | ObjectKind::Setting
-    );
-    without_literals(&piece.sql, |literal| all || literal_looks_secret(literal))
+    let is_policy = piece.subject.object.kind == ObjectKind::Policy;
+    let is_secret = |literal: &str| !is_policy || literal_looks_secret(literal);
+    let shown = match &piece.node {
+        NodeEnum::CreateFunctionStmt(_) => signature(&piece.sql),
+        _ => Some(piece.sql.as_str()),
+    };
+    shown
+        .and_then(|sql| without_literals(sql, is_secret))
+        .unwrap_or_else(|| NOT_SHOWN.to_owned())
 }
 
-/// Replaces string literals; a statement that cannot be scanned is not shown at all.
-fn without_literals(sql: &str, is_secret: impl Fn(&str) -> bool) -> String {
-    let Ok(scanned) = pg_query::scan(sql) else {
-        return "-- not shown".to_owned();
-    };
+/// A function up to its body.
+fn signature(sql: &str) -> Option<&str> {
+    let mut depth = 0_i32;
+    for token in &pg_query::scan(sql).ok()?.tokens {
+        match token.token() {
+            Token::Ascii40 => depth += 1,
+            Token::Ascii41 => depth -= 1,
+            Token::As | Token::BeginP | Token::Return if depth == 0 => {
+                let start = usize::try_from(token.start).ok()?;
+                return sql.get(..start).map(str::trim_end);
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Replaces string literals and leaves out comments; nothing when the statement cannot be scanned.
+fn without_literals(sql: &str, is_secret: impl Fn(&str) -> bool) -> Option<String> {
+    let scanned = pg_query::scan(sql).ok()?;
     let mut clean = String::with_capacity(sql.len());
     let mut at = 0;
     for token in &scanned.tokens {
-        let (Ok(start), Ok(end)) = (usize::try_from(token.start), usize::try_from(token.end))
-        else {
-            continue;
-        };
-        let is_literal = matches!(
-            token.token(),
-            Token::Sconst | Token::Usconst | Token::Xconst | Token::Bconst
-        );
-        let (Some(before), Some(text)) = (sql.get(at..start), sql.get(start..end)) else {
-            return "-- not shown".to_owned();
-        };
-        clean.push_str(before);
-        clean.push_str(if is_literal && is_secret(text) {
-            REDACTED
-        } else {
-            text
+        let start = usize::try_from(token.start).ok()?;
+        let end = usize::try_from(token.end).ok()?;
+        let text = sql.get(start..end)?;
+        clean.push_str(sql.get(at..start)?);
+        clean.push_str(match token.token() {
+            Token::SqlComment | Token::CComment => "",
+            Token::Sconst | Token::Usconst | Token::Xconst | Token::Bconst if is_secret(text) => {
+                REDACTED
+            }
+            _ => text,
         });
         at = end;
     }
-    clean.push_str(sql.get(at..).unwrap_or_default());
-    clean
+    clean.push_str(sql.get(at..)?);
+    Some(clean.trim_end().to_owned())
 }
 
 /// A token, a key, a header: long without a space, or named as one.
@@ -113,6 +125,30 @@ mod tests {
             "CREATE USER MAPPING FOR postgres SERVER s OPTIONS (\n    password 'hunter2'\n)",
         ));
         assert!(!shown.contains("hunter2"));
+    }
+
+    #[test]
+    fn no_literal_comment_or_body_is_shown() {
+        let shown = without_secrets(&piece(
+            "CREATE VIEW public.v AS\n SELECT 'plain words' AS a, -- said by the way\n    $x$blue$x$ AS b /* and so */",
+        ));
+        assert_eq!(
+            shown,
+            "CREATE VIEW public.v AS\n SELECT '***' AS a, \n    '***' AS b"
+        );
+        for body in [
+            "AS $$ select 'blue' $$",
+            "RETURN 'blue'",
+            "BEGIN ATOMIC\n SELECT 'blue';\nEND",
+        ] {
+            let sql = format!(
+                "CREATE FUNCTION public.f(a text DEFAULT ('red' || (1)::text)) RETURNS text\n    LANGUAGE sql\n    {body}"
+            );
+            assert_eq!(
+                without_secrets(&piece(&sql)),
+                "CREATE FUNCTION public.f(a text DEFAULT ('***' || (1)::text)) RETURNS text\n    LANGUAGE sql"
+            );
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use towpath_model::structure::{ObjectId, ObjectKind};
 
 use crate::decision::Decisions;
 use crate::reserved::is_managed_schema;
-use crate::rules::Evidence;
+use crate::rules::{Evidence, extension_member};
 
 /// Pairs `schema.name` in a text, outside of comments and string literals. A body that the scanner
 /// cannot read names nothing: it could not be read by the server either.
@@ -72,7 +72,23 @@ pub(crate) fn breaks(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Runt
         }
     }
     breaks.extend(broken_triggers(evidence, decisions, &broken));
+    breaks.extend(left_rows(evidence));
     breaks
+}
+
+/// An extension without its rows does nothing, and nobody hears of it.
+fn left_rows(evidence: &Evidence<'_>) -> impl Iterator<Item = RuntimeBreak> {
+    extension_member::left_rows(evidence).map(|(table, extension)| RuntimeBreak {
+        object: table.clone(),
+        needs: format!(
+            "the rows of {}.{}",
+            table.schema.as_deref().unwrap_or_default(),
+            table.name
+        ),
+        consequence: format!(
+            "extension {extension} comes to the target without them: make its jobs, queues or settings anew there"
+        ),
+    })
 }
 
 /// A trigger on a broken function makes every write to its table fail.

@@ -1,34 +1,42 @@
-//! Roles that pass row security on the source, on a target whose master cannot give BYPASSRLS.
+//! Roles that pass row security on the source, on a target whose master gives no BYPASSRLS and owns
+//! every table.
 //!
-//! Each table with row security gets one more policy that lets exactly those roles through, and
-//! restrictive policies are made to let them through too. Unlike membership in the owner this gives
+//! Each table with row security gets one more policy that lets exactly the roles with BYPASSRLS
+//! through, and another for the limited role that owned it, and restrictive policies are made to
+//! let them through too. Unlike membership in the owner this gives
 //! no privilege that the role did not have: grants decide as before. `current_user` is asked,
 //! because BYPASSRLS belongs to the role itself and is not inherited by its members.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{BoolExpr, CreatePolicyStmt, Node};
 use serde_json::{Value, json};
 use towpath_model::name::{quote_identifier, quote_literal};
+use towpath_model::schema::RuntimeBreak;
 use towpath_model::structure::{ObjectId, ObjectKind, SchemaObject};
 use towpath_model::{ErrorKind, Failure, QualifiedName, Result};
 
 use crate::decision::{Decisions, Verdict};
+use crate::owner;
 use crate::reserved::USER_OWNER;
 use crate::rules::Evidence;
 
-/// Name of the policies made here.
+/// Name of the policies for roles with BYPASSRLS.
 const POLICY: &str = "towpath bypasses row security";
+
+/// Name of the policies for owners of tables.
+const OWNER_POLICY: &str = "towpath lets the owner through";
+
+/// Names of the policies made here.
+pub(crate) const POLICIES: [&str; 2] = [POLICY, OWNER_POLICY];
 
 /// Aspects of a restrictive policy that change.
 pub(crate) const CHANGED: [&str; 2] = ["using", "with_check"];
 
-/// Roles that go, and pass row security on the source but not on the target.
+/// Roles that go, and pass row security on the source but not on the target: no role is made with
+/// BYPASSRLS, whoever the master is.
 pub(crate) fn roles(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<String> {
-    if evidence.target.bypasses_rls {
-        return Vec::new();
-    }
     let bypasses = |role: &SchemaObject| is(role, "bypassrls");
     evidence
         .structure
@@ -44,44 +52,115 @@ fn is(object: &SchemaObject, aspect: &str) -> bool {
     object.aspects.get(aspect).and_then(Value::as_bool) == Some(true)
 }
 
+/// Who passes row security of one table on the source, and does not on the target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Exempt {
+    /// Roles with BYPASSRLS.
+    roles: Vec<String>,
+    /// The role that owned the table.
+    owner: Option<String>,
+}
+
+impl Exempt {
+    fn is_empty(&self) -> bool {
+        self.roles.is_empty() && self.owner.is_none()
+    }
+
+    /// Asks whether the current role is one of them. Members of an owner pass with it.
+    fn condition(&self) -> String {
+        let bypassing = (!self.roles.is_empty()).then(|| condition(&self.roles));
+        let owning = self.owner.as_ref().map(|owner| {
+            let owner = quote_literal(owner);
+            format!(
+                "pg_catalog.pg_has_role(current_user, {}, 'usage')",
+                owner.trim()
+            )
+        });
+        let all: Vec<String> = bypassing.into_iter().chain(owning).collect();
+        all.join(" or ")
+    }
+}
+
+/// Who is to be let through on a table.
+pub(crate) fn exempt(
+    table: &QualifiedName,
+    evidence: &Evidence<'_>,
+    decisions: &Decisions,
+) -> Exempt {
+    let id = ObjectId::of(ObjectKind::Table, &table.schema, &table.name);
+    let owner = evidence.structure.objects.get(&id).and_then(|table| {
+        let passes = is(table, "row_security") && !is(table, "force_row_security");
+        owner::former(table, evidence, decisions).filter(|_| passes)
+    });
+    Exempt {
+        roles: roles(evidence, decisions),
+        owner: owner.map(str::to_owned),
+    }
+}
+
 /// A policy of towpath's own.
 pub(crate) struct BypassPolicy {
     pub object: SchemaObject,
     pub table: QualifiedName,
     pub sql: String,
+    reason: String,
 }
 
-/// One policy for every table with row security.
+/// The policies of every table with row security.
 pub(crate) fn policies(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<BypassPolicy> {
-    let roles = roles(evidence, decisions);
-    if roles.is_empty() {
-        return Vec::new();
-    }
     evidence
         .structure
         .objects
         .values()
         .filter(|object| object.id.kind == ObjectKind::Table && decisions.is_replayed(&object.id))
         .filter(|table| is(table, "row_security"))
-        .filter_map(|table| Some(policy(table.id.schema.as_deref()?, &table.id.name, &roles)))
+        .filter_map(|table| {
+            let table = QualifiedName::new(table.id.schema.as_deref()?, &table.id.name);
+            let exempt = exempt(&table, evidence, decisions);
+            let bypassing = (!exempt.roles.is_empty()).then(|| of_roles(&table, &exempt.roles));
+            let owning = exempt.owner.map(|owner| of_owner(&table, &owner));
+            Some(bypassing.into_iter().chain(owning))
+        })
+        .flatten()
         .collect()
 }
 
-fn policy(schema: &str, table: &str, roles: &[String]) -> BypassPolicy {
-    let name = QualifiedName::new(schema, table);
-    let to: Vec<String> = roles.iter().map(|role| quote_identifier(role)).collect();
-    let asked = condition(roles);
-    let sql = format!(
-        "create policy {} on {} for all to {} using ({asked}) with check ({asked})",
-        quote_identifier(POLICY),
-        name.quoted(),
-        to.join(", ")
-    );
+fn of_roles(table: &QualifiedName, roles: &[String]) -> BypassPolicy {
     let mut sorted = roles.to_vec();
     sorted.sort();
+    let reason = format!(
+        "stands in for BYPASSRLS of {}, which no role of the target gets",
+        roles.join(", ")
+    );
     let shown = shown_condition(roles);
+    policy(POLICY, table, &sorted, &condition(roles), &shown, reason)
+}
+
+/// Unlike BYPASSRLS, ownership is inherited and holds inside of the owner's views, where
+/// `current_user` is the caller: the server asks for the policy's role alone, and that is right.
+fn of_owner(table: &QualifiedName, owner: &str) -> BypassPolicy {
+    let reason = format!("{owner} owns the table on the source and passes its row security");
+    let roles = [owner.to_owned()];
+    policy(OWNER_POLICY, table, &roles, "true", "true", reason)
+}
+
+fn policy(
+    name: &str,
+    table: &QualifiedName,
+    roles: &[String],
+    asked: &str,
+    shown: &str,
+    reason: String,
+) -> BypassPolicy {
+    let to: Vec<String> = roles.iter().map(|role| quote_identifier(role)).collect();
+    let sql = format!(
+        "create policy {} on {} for all to {} using ({asked}) with check ({asked})",
+        quote_identifier(name),
+        table.quoted(),
+        to.join(", ")
+    );
     let aspects = json!({
-        "command": "all", "permissive": true, "roles": sorted, "using": shown, "with_check": shown,
+        "command": "all", "permissive": true, "roles": roles, "using": shown, "with_check": shown,
     });
     let aspects: BTreeMap<String, Value> = match aspects {
         Value::Object(fields) => fields.into_iter().collect(),
@@ -89,7 +168,7 @@ fn policy(schema: &str, table: &str, roles: &[String]) -> BypassPolicy {
     };
     BypassPolicy {
         object: SchemaObject {
-            id: ObjectId::on(ObjectKind::Policy, schema, table, POLICY),
+            id: ObjectId::on(ObjectKind::Policy, &table.schema, &table.name, name),
             oid: 0,
             owner: None,
             extension: None,
@@ -97,8 +176,9 @@ fn policy(schema: &str, table: &str, roles: &[String]) -> BypassPolicy {
             grants: Default::default(),
             aspects,
         },
-        table: name,
+        table: table.clone(),
         sql,
+        reason,
     }
 }
 
@@ -122,44 +202,79 @@ fn shown_condition(roles: &[String]) -> String {
     }
 }
 
+/// Views that show less than on the source: a restrictive policy can only ask for `current_user`,
+/// and inside of the table owner's view that is the caller.
+pub(crate) fn breaks(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<RuntimeBreak> {
+    let restricted: BTreeSet<ObjectId> = evidence
+        .structure
+        .objects
+        .values()
+        .filter(|policy| policy.id.kind == ObjectKind::Policy && decisions.goes(&policy.id))
+        .filter(|policy| policy.aspects.get("permissive") == Some(&Value::Bool(false)))
+        .filter_map(|policy| {
+            let (schema, table) = (policy.id.schema.as_ref()?, policy.id.on.as_ref()?);
+            Some(ObjectId::of(ObjectKind::Table, schema, table))
+        })
+        .collect();
+    let narrowed = |table: &ObjectId| {
+        let schema = table.schema.as_deref().unwrap_or_default();
+        let name = QualifiedName::new(schema, &table.name);
+        let owner = exempt(&name, evidence, decisions).owner;
+        let dependents = evidence.source.dependents.get(table);
+        dependents
+            .into_iter()
+            .flatten()
+            .filter(|id| id.kind == ObjectKind::View)
+            .filter_map(|id| evidence.structure.objects.get(id))
+            .filter(|view| {
+                let of_view = owner::restored(view, evidence, decisions);
+                of_view.is_some() && of_view == owner.as_deref()
+            })
+            .map(|view| RuntimeBreak {
+                object: view.id.clone(),
+                needs: format!("{table} to let its owner past restrictive policies"),
+                consequence: "it may show fewer rows than on the source: inside of a view those policies see its caller; read the table through a function with SECURITY DEFINER instead".to_owned(),
+            })
+            .collect::<Vec<_>>()
+    };
+    restricted.iter().flat_map(narrowed).collect()
+}
+
 /// Reports the policies made here.
-pub(crate) fn report(policies: &[BypassPolicy], roles: &[String], decisions: &mut Decisions) {
+pub(crate) fn report(policies: &[BypassPolicy], decisions: &mut Decisions) {
     for policy in policies {
-        let reason = format!(
-            "stands in for BYPASSRLS of {}, which the target's master cannot give",
-            roles.join(", ")
-        );
-        decisions.set(&policy.object.id, "bypass", Verdict::rewritten(reason, &[]));
+        let verdict = Verdict::rewritten(policy.reason.clone(), &[]);
+        decisions.set(&policy.object.id, "bypass", verdict);
     }
 }
 
-/// A restrictive policy that lets the bypassing roles through; nothing when the statement needs no
+/// A restrictive policy that lets the exempt roles through; nothing when the statement needs no
 /// change.
 pub(crate) fn exempting(
     statement: &CreatePolicyStmt,
-    roles: &[String],
+    exempt: &Exempt,
 ) -> Result<Option<CreatePolicyStmt>> {
-    if statement.permissive || roles.is_empty() {
+    if statement.permissive || exempt.is_empty() {
         return Ok(None);
     }
     let mut changed = statement.clone();
     for expression in [&mut changed.qual, &mut changed.with_check] {
         if let Some(node) = expression.take() {
-            *expression = Some(Box::new(either(roles, *node)?));
+            *expression = Some(Box::new(either(exempt, *node)?));
         }
     }
     Ok(Some(changed))
 }
 
 /// `current_user in (roles) or (expression)`.
-fn either(roles: &[String], expression: Node) -> Result<Node> {
+fn either(exempt: &Exempt, expression: Node) -> Result<Node> {
     let odd = || {
         Failure::new(
             ErrorKind::Internal,
             "could not write a restrictive policy anew",
         )
     };
-    let text = format!("select {} or true", condition(roles));
+    let text = format!("select {} or true", exempt.condition());
     let parsed = pg_query::parse(&text, pg_query::ParserOptions::DEFAULT)
         .map_err(|cause| odd().because(cause))?;
     let statement = parsed
@@ -203,11 +318,19 @@ mod tests {
         let NodeEnum::CreatePolicyStmt(statement) = node.unwrap() else {
             panic!("not a policy");
         };
-        let roles = ["service_role".to_owned()];
-        let changed = exempting(&statement, &roles).unwrap().unwrap();
+        let mut exempt = Exempt::default();
+        assert_eq!(exempting(&statement, &exempt).unwrap(), None);
+        exempt.roles.push("service_role".to_owned());
+        let changed = exempting(&statement, &exempt).unwrap().unwrap();
         let sql = deparse(&NodeEnum::CreatePolicyStmt(Box::new(changed))).unwrap();
         assert!(sql.contains("IN ('service_role') OR a = 1"), "{sql}");
         assert!(sql.contains("IN ('service_role') OR b"), "{sql}");
-        assert_eq!(exempting(&statement, &[]).unwrap(), None);
+        exempt.owner = Some("it's".to_owned());
+        let changed = exempting(&statement, &exempt).unwrap().unwrap();
+        let sql = deparse(&NodeEnum::CreatePolicyStmt(Box::new(changed))).unwrap();
+        assert!(
+            sql.contains("pg_has_role(current_user, 'it''s', 'usage') OR a = 1"),
+            "{sql}"
+        );
     }
 }

@@ -147,6 +147,13 @@ impl Decisions {
         }
     }
 
+    /// Adds to the reason of a decision, which stays as it is.
+    pub(crate) fn explain(&mut self, object: &ObjectId, reason: &str) {
+        if let Some(report) = self.reports.get_mut(object) {
+            report.reason = format!("{}; {reason}", report.reason);
+        }
+    }
+
     /// The reports, sorted by identity.
     pub(crate) fn into_reports(self) -> Vec<ObjectReport> {
         self.reports.into_values().collect()

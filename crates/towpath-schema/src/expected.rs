@@ -6,12 +6,12 @@ use serde_json::Value;
 use towpath_model::structure::{Grant, ObjectId, ObjectKind, SchemaObject, Structure};
 
 use crate::decision::Decisions;
-use crate::reserved::USER_OWNER;
+use crate::reserved::{USER_OWNER, is_api_role};
 use crate::role;
 use crate::rules::{Evidence, forced_row_security};
-use crate::script::{all_privileges, default_settings, former_owner};
+use crate::script::{all_privileges, default_settings};
 use crate::setting::{Carriage, carriage};
-use crate::{acl, bypass};
+use crate::{acl, bypass, owner};
 
 /// Takes out what is dropped, and the privileges that were not applied.
 pub(crate) fn structure(evidence: &Evidence<'_>, decisions: &Decisions) -> Structure {
@@ -33,10 +33,10 @@ fn on_target(
     evidence: &Evidence<'_>,
     decisions: &Decisions,
 ) -> SchemaObject {
-    let owner = evidence.options.target_owner.as_str();
+    let master = evidence.options.target_owner.as_str();
     let mut expected = object.clone();
-    expected.grants = acl::filtered(&object.grants, decisions, owner);
-    if let Some(former) = former_owner(object, evidence, decisions) {
+    expected.grants = acl::filtered(&object.grants, decisions, master);
+    if let Some(former) = owner::former(object, evidence, decisions) {
         let privileges = all_privileges(object.id.kind, evidence.target.version_num);
         for privilege in privileges.map_or(&[][..], |(_, all)| all) {
             expected.grants.retain(|grant| {
@@ -51,7 +51,7 @@ fn on_target(
         }
     }
     if object.id.kind == ObjectKind::DefaultPrivileges && object.id.name == USER_OWNER {
-        owner.clone_into(&mut expected.id.name);
+        master.clone_into(&mut expected.id.name);
     }
     if decisions.has_changed(&object.id, forced_row_security::ASPECT) {
         let aspect = forced_row_security::ASPECT.to_owned();
@@ -63,39 +63,42 @@ fn on_target(
     expected
 }
 
-/// A role with the memberships and settings that go.
+/// A role as it is made, with the memberships and settings that go.
 fn keep_of_role(role: &mut SchemaObject, evidence: &Evidence<'_>, decisions: &Decisions) {
-    let kept = role::memberships(role, evidence, decisions);
-    if let Some(Value::Array(list)) = role.aspects.get_mut("memberships") {
-        for membership in list.iter_mut() {
-            rename_owner(membership, &evidence.options.target_owner);
-        }
-        list.retain(|membership| {
-            kept.iter()
-                .any(|kept| membership.get("role") == Some(&Value::from(kept.of.clone())))
-        });
-        list.sort_by_key(|membership| {
-            membership
-                .get("role")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        });
-    }
+    let kept: Vec<Value> = role::memberships(role, evidence, decisions)
+        .iter()
+        .map(|membership| membership.shown(evidence))
+        .collect();
+    role.aspects
+        .insert("memberships".to_owned(), Value::from(kept));
     if let Some(Value::Object(settings)) = role.aspects.get_mut("settings") {
         settings.retain(|name, _| carriage(name, evidence) == Carriage::Carried);
         if settings.is_empty() {
             role.aspects.remove("settings");
         }
     }
+    if is_api_role(&role.id.name) {
+        make_plain(role);
+    }
 }
 
-fn rename_owner(membership: &mut Value, owner: &str) {
-    if let Some(role) = membership.get_mut("role")
-        && role.as_str() == Some(USER_OWNER)
-    {
-        *role = Value::from(owner);
+/// A role of the API has no right of its own, whatever the source's had.
+fn make_plain(role: &mut SchemaObject) {
+    role.comment = None;
+    role.aspects.remove("valid_until");
+    for right in [
+        "login",
+        "superuser",
+        "createdb",
+        "createrole",
+        "replication",
+        "bypassrls",
+    ] {
+        role.aspects.insert(right.to_owned(), Value::from(false));
     }
+    role.aspects.insert("inherit".to_owned(), Value::from(true));
+    role.aspects
+        .insert("connection_limit".to_owned(), Value::from(-1));
 }
 
 fn added_setting((id, value): (ObjectId, String)) -> SchemaObject {

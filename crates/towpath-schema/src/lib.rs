@@ -10,6 +10,7 @@ mod appendix;
 mod body;
 mod bypass;
 mod classify;
+mod collision;
 mod constraint;
 mod decision;
 mod dependents;
@@ -18,6 +19,7 @@ mod emulation;
 mod expected;
 mod options;
 mod order;
+mod owner;
 mod reserved;
 mod rewrite;
 mod role;
@@ -74,11 +76,13 @@ fn make(
         options,
     };
     let mut decisions = rules::decide(&evidence)?;
+    collision::refuse(&evidence, &decisions)?;
     let names = classify::Names::of(structure);
     let pieces = statement::split(dump, &names)?;
     refuse_unseen(&decisions, source)?;
     let scripts = script::assemble(&pieces, &evidence, &mut decisions)?;
-    let breaks_at_run_time = body::breaks(&evidence, &decisions);
+    let mut breaks_at_run_time = body::breaks(&evidence, &decisions);
+    breaks_at_run_time.extend(bypass::breaks(&evidence, &decisions));
     let expected = expected::structure(&evidence, &decisions);
     Ok(CleanSchema {
         pre_data: scripts.pre_data,

@@ -1,16 +1,16 @@
 //! Roles of the target: made when they are missing, never with rights its master cannot give.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use towpath_model::name::{quote_identifier, quote_literal};
 use towpath_model::structure::{ObjectId, ObjectKind, SchemaObject};
 
 use crate::decision::Decisions;
-use crate::reserved::{USER_OWNER, is_api_role};
+use crate::reserved::{USER_OWNER, is_api_role, is_server_role};
 use crate::rules::Evidence;
 
-/// From this version on the creator of a role is a member of it, with admin rights only; making it
-/// a member of its creator would be a ring.
-const CREATOR_IS_MEMBER: u32 = 160_000;
+/// From this version on the creator of a role is a member of it, but with admin rights only; what a
+/// member may is said membership by membership.
+const MEMBERSHIPS_HAVE_OPTIONS: u32 = 160_000;
 
 /// The statements that make the roles and their memberships.
 pub(crate) fn statements(
@@ -36,21 +36,9 @@ pub(crate) fn statements(
         }
     }
     for role in &roles {
-        let memberships = memberships(role, evidence, decisions);
-        if let Some(sql) = reachable(role, evidence, &memberships) {
-            statements.push((role.id.clone(), sql));
-        }
-        for membership in &memberships {
-            let sql = format!(
-                "grant {} to {}{}",
-                quote_identifier(&membership.of),
-                quote_identifier(&role.id.name),
-                if membership.admin {
-                    " with admin option"
-                } else {
-                    ""
-                }
-            );
+        statements.push((role.id.clone(), reachable(role, evidence)));
+        for membership in memberships(role, evidence, decisions) {
+            let sql = membership.statement(&role.id.name, evidence);
             statements.push((role.id.clone(), sql));
         }
     }
@@ -112,57 +100,127 @@ fn limits(role: &SchemaObject) -> impl Iterator<Item = String> {
     connections.into_iter().chain(until)
 }
 
-/// Lets the owner switch to the role, and set default privileges for it. A role that is a member of
-/// the owner cannot have the owner as a member too.
-fn reachable(
-    role: &SchemaObject,
-    evidence: &Evidence<'_>,
-    memberships: &[Membership],
-) -> Option<String> {
+/// Lets the owner switch to the role, give objects to it, and set default privileges for it.
+fn reachable(role: &SchemaObject, evidence: &Evidence<'_>) -> String {
     let name = quote_identifier(&role.id.name);
-    let owner = &evidence.options.target_owner;
-    if memberships.iter().any(|membership| membership.of == *owner) {
-        return None;
-    }
-    Some(if evidence.target.version_num >= CREATOR_IS_MEMBER {
+    if evidence.target.version_num >= MEMBERSHIPS_HAVE_OPTIONS {
         format!("grant {name} to current_user with inherit true, set true")
     } else {
         format!("grant {name} to current_user")
-    })
+    }
 }
 
-/// Whether a role can be made a member of the owner that made it.
-fn ring_is_possible(evidence: &Evidence<'_>) -> bool {
-    evidence.target.version_num < CREATOR_IS_MEMBER || evidence.target.is_superuser
-}
+/// What predefined roles a master that may create roles gives away, on RDS as elsewhere. Those that
+/// reach the server's files and programs need a superuser.
+const PREDEFINED: [&str; 8] = [
+    "pg_read_all_data",
+    "pg_write_all_data",
+    "pg_monitor",
+    "pg_read_all_settings",
+    "pg_read_all_stats",
+    "pg_stat_scan_tables",
+    "pg_signal_backend",
+    "pg_checkpoint",
+];
 
 /// One membership as the target has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Membership {
     pub of: String,
-    pub admin: bool,
+    admin: bool,
+    inherit: bool,
+    set: bool,
 }
 
-/// Memberships of a role in others that go. Who was a member of the source's owner becomes one of
-/// the target's.
+impl Membership {
+    fn statement(&self, member: &str, evidence: &Evidence<'_>) -> String {
+        let (of, member) = (quote_identifier(&self.of), quote_identifier(member));
+        let options = if evidence.target.version_num >= MEMBERSHIPS_HAVE_OPTIONS {
+            format!(
+                " with admin {}, inherit {}, set {}",
+                self.admin, self.inherit, self.set
+            )
+        } else if self.admin {
+            " with admin option".to_owned()
+        } else {
+            String::new()
+        };
+        format!("grant {of} to {member}{options}")
+    }
+
+    /// As the structure reader shows it.
+    pub(crate) fn shown(&self, evidence: &Evidence<'_>) -> Value {
+        let mut shown = json!({"role": self.of, "admin": self.admin});
+        if evidence.target.version_num >= MEMBERSHIPS_HAVE_OPTIONS {
+            shown["inherit"] = Value::from(self.inherit);
+            shown["set"] = Value::from(self.set);
+        }
+        shown
+    }
+}
+
+fn listed(role: &SchemaObject) -> Vec<Membership> {
+    let list = role.aspects.get("memberships").and_then(Value::as_array);
+    let inherits = role.aspects.get("inherit").and_then(Value::as_bool) != Some(false);
+    list.into_iter()
+        .flatten()
+        .filter_map(|membership| {
+            let is = |option: &str| membership.get(option).and_then(Value::as_bool);
+            Some(Membership {
+                of: membership.get("role").and_then(Value::as_str)?.to_owned(),
+                admin: is("admin") == Some(true),
+                // Before memberships had options, the member said whether it inherits.
+                inherit: is("inherit").unwrap_or(inherits),
+                set: is("set").unwrap_or(true),
+            })
+        })
+        .collect()
+}
+
+/// Memberships of a role in others that go. Nobody becomes a member of the target's master: what it
+/// may is far more than the source's owner, and its members may it too.
 pub(crate) fn memberships(
     role: &SchemaObject,
     evidence: &Evidence<'_>,
     decisions: &Decisions,
 ) -> Vec<Membership> {
-    let list = role.aspects.get("memberships").and_then(Value::as_array);
-    list.into_iter()
-        .flatten()
-        .filter_map(|membership| {
-            let of = membership.get("role").and_then(Value::as_str)?;
-            let admin = membership.get("admin").and_then(Value::as_bool) == Some(true);
-            let of_owner = of == USER_OWNER || of == evidence.options.target_owner;
-            let of = if of_owner {
-                ring_is_possible(evidence).then(|| evidence.options.target_owner.clone())
-            } else {
-                decisions.role_goes(of).then(|| of.to_owned())
-            };
-            Some(Membership { of: of?, admin })
-        })
-        .collect()
+    let mut all = listed(role);
+    all.retain(|membership| goes(&membership.of, evidence, decisions));
+    all
+}
+
+fn goes(of: &str, evidence: &Evidence<'_>, decisions: &Decisions) -> bool {
+    let is_master = of == USER_OWNER || of == evidence.options.target_owner;
+    !is_master && (PREDEFINED.contains(&of) || (!is_server_role(of) && decisions.role_goes(of)))
+}
+
+/// Names the memberships that stay behind in the reports of the roles that had them.
+pub(crate) fn report(evidence: &Evidence<'_>, decisions: &mut Decisions) {
+    for role in evidence.structure.objects.values() {
+        if role.id.kind != ObjectKind::Role || !decisions.goes(&role.id) {
+            continue;
+        }
+        let lost: Vec<String> = listed(role)
+            .into_iter()
+            .map(|membership| membership.of)
+            .filter(|of| !goes(of, evidence, decisions))
+            // The platform's roles among themselves are the platform's business.
+            .filter(|of| !is_api_role(&role.id.name) || of == USER_OWNER)
+            .collect();
+        if lost.is_empty() {
+            continue;
+        }
+        let mut reason = format!("not a member of {} any more", lost.join(", "));
+        if lost.iter().any(|of| of == USER_OWNER) {
+            reason.push_str(&format!(
+                ": {USER_OWNER}'s place is taken by {}, whose members may administer the server",
+                evidence.options.target_owner
+            ));
+        }
+        if is_api_role(&role.id.name) {
+            decisions.explain(&role.id, &reason);
+        } else {
+            decisions.mark_changed(&role.id, &["memberships"], &reason);
+        }
+    }
 }

@@ -418,3 +418,126 @@ fn a_former_owner_keeps_its_rights_by_grant() {
     assert!(sql(&clean.post_data).contains("grant all on table \"app\".\"orders\" to \"app_ro\""));
     assert_eq!(clean.expected.objects[&orders()].grants.len(), 7);
 }
+
+#[test]
+fn rows_of_an_extension_that_comes_are_named() {
+    let jobs = ObjectId::of(ObjectKind::Table, "extensions", "jobs");
+    let mut scene = Scene::default().schemas().roles().object(
+        ObjectId::global(ObjectKind::Extension, "citext"),
+        Some("supabase_admin"),
+        json!({"schema": "extensions", "version": "1.6"}),
+    );
+    scene = scene.table("extensions", "jobs", "supabase_admin");
+    if let Some(table) = scene.objects.last_mut() {
+        table.extension = Some("citext".to_owned());
+    }
+    scene.source.extension_rows.insert(jobs.clone());
+    let clean = scene
+        .dump("CREATE EXTENSION citext WITH SCHEMA extensions;", "")
+        .clean()
+        .unwrap();
+    let report = clean.report.find(&jobs).unwrap();
+    assert!(report.reason.contains("its rows stay behind"), "{report:?}");
+    let found = &clean.report.breaks_at_run_time;
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (&found[0].object, found[0].needs.as_str()),
+        (&jobs, "the rows of extensions.jobs")
+    );
+}
+
+#[test]
+fn what_runs_as_its_owner_is_given_back_to_it() {
+    let function = ObjectId::of(ObjectKind::Function, "app", "f").with_args("");
+    let clean = Scene::default()
+        .schemas()
+        .roles()
+        .object(
+            function.clone(),
+            Some("app_ro"),
+            json!({"security_definer": true}),
+        )
+        .dump(
+            "CREATE FUNCTION app.f() RETURNS text LANGUAGE sql SECURITY DEFINER AS 'a';",
+            "",
+        )
+        .clean()
+        .unwrap();
+    let after = sql(&clean.post_data);
+    assert!(!after.contains("grant all on routine"), "{after}");
+    let last = clean
+        .post_data
+        .iter()
+        .find(|statement| statement.object == function)
+        .unwrap();
+    assert_eq!(last.phase, Phase::Last);
+    assert_eq!(
+        last.sql,
+        "grant create on schema \"app\" to \"app_ro\";\nalter routine \"app\".\"f\"() owner to \"app_ro\";\nrevoke create on schema \"app\" from \"app_ro\""
+    );
+    assert!(clean.expected.objects[&function].grants.is_empty());
+    assert!(
+        clean
+            .report
+            .find(&function)
+            .unwrap()
+            .reason
+            .contains("app_ro owns it on the target too")
+    );
+}
+
+#[test]
+fn an_owner_passes_row_security_by_a_policy() {
+    let clean = Scene::default()
+        .schemas()
+        .roles()
+        .object(
+            orders(),
+            Some("app_ro"),
+            json!({"row_security": true, "force_row_security": false}),
+        )
+        .dump("CREATE TABLE app.orders (id integer);", "")
+        .clean()
+        .unwrap();
+    let policy = ObjectId::on(
+        ObjectKind::Policy,
+        "app",
+        "orders",
+        "towpath lets the owner through",
+    );
+    assert_eq!(
+        clean.expected.objects[&policy].aspects["roles"],
+        json!(["app_ro"])
+    );
+    assert!(sql(&clean.post_data).contains(
+        "create policy \"towpath lets the owner through\" on \"app\".\"orders\" for all to \"app_ro\" using (true)"
+    ));
+}
+
+#[test]
+fn nobody_becomes_a_member_of_the_master() {
+    let deputy = ObjectId::global(ObjectKind::Role, "deputy");
+    let clean = Scene::default()
+        .roles()
+        .object(
+            deputy.clone(),
+            None,
+            json!({"memberships": [
+                {"role": "pg_monitor", "admin": false},
+                {"role": "pg_write_server_files", "admin": false},
+                {"role": "postgres", "admin": false},
+            ]}),
+        )
+        .clean()
+        .unwrap();
+    let before = sql(&clean.pre_data);
+    assert!(before.contains("grant \"pg_monitor\" to \"deputy\""));
+    assert!(!before.contains("grant \"towner\"") && !before.contains("server_files"));
+    let report = clean.report.find(&deputy).unwrap();
+    assert_eq!(report.changed, ["memberships"]);
+    assert!(report.reason.contains("pg_write_server_files, postgres"));
+    assert_eq!(
+        clean.expected.objects[&deputy].aspects["memberships"],
+        json!([{"role": "pg_monitor", "admin": false}])
+    );
+}

@@ -16,7 +16,8 @@ use crate::constraint;
 use crate::decision::{Decisions, Verdict};
 use crate::emulation::stand_in;
 use crate::order;
-use crate::reserved::{API_ROLES, USER_OWNER};
+use crate::owner;
+use crate::reserved::API_ROLES;
 use crate::rewrite::{self, PolicyRoles};
 use crate::role;
 use crate::rules::{Evidence, forced_row_security};
@@ -69,7 +70,10 @@ pub(crate) fn assemble(
     drafts.extend(refreshes(pieces, evidence, decisions));
     drafts.extend(owner_grants(evidence, decisions));
     drafts.extend(bypass_policies(evidence, decisions));
+    drafts.extend(restored_owners(evidence, decisions));
     drafts.extend(settings(evidence, decisions));
+    owner::report(evidence, decisions);
+    role::report(evidence, decisions);
     Ok(numbered(drafts, appendix))
 }
 
@@ -156,7 +160,7 @@ fn stand_ins(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Draft> {
 }
 
 /// A function as `grant` names it.
-fn routine(id: &ObjectId) -> String {
+pub(crate) fn routine(id: &ObjectId) -> String {
     let args: Vec<String> = id
         .args
         .as_deref()
@@ -279,14 +283,20 @@ fn replayed(
             vec![draft(phase, rewrite::function(s, evidence)?)]
         }
         NodeEnum::CreatePolicyStmt(s) => {
-            let exempting = bypass::exempting(s, &bypass::roles(evidence, decisions))?;
+            let exempt = piece
+                .subject
+                .table
+                .as_ref()
+                .map(|table| bypass::exempt(table, evidence, decisions))
+                .unwrap_or_default();
+            let exempting = bypass::exempting(s, &exempt)?;
             let sql = match &exempting {
                 Some(changed) => deparse(&NodeEnum::CreatePolicyStmt(Box::new(changed.clone())))?,
                 None => piece.sql.clone(),
             };
             let roles = rewrite::policy(exempting.as_ref().unwrap_or(s), decisions, owner)?;
             if exempting.is_some() && roles != PolicyRoles::Nobody {
-                let reason = "lets roles with BYPASSRLS through";
+                let reason = "lets through who passes row security on the source";
                 decisions.mark_changed(object, &bypass::CHANGED, reason);
             }
             match roles {
@@ -312,11 +322,10 @@ fn replayed(
     })
 }
 
-/// Policies that stand in for BYPASSRLS.
+/// Policies that stand in for BYPASSRLS and ownership.
 fn bypass_policies(evidence: &Evidence<'_>, decisions: &mut Decisions) -> Vec<Draft> {
-    let roles = bypass::roles(evidence, decisions);
     let policies = bypass::policies(evidence, decisions);
-    bypass::report(&policies, &roles, decisions);
+    bypass::report(&policies, decisions);
     policies
         .into_iter()
         .map(|policy| Draft {
@@ -462,17 +471,6 @@ fn refreshes(pieces: &[Piece], evidence: &Evidence<'_>, decisions: &Decisions) -
         .collect()
 }
 
-/// The user role that owned an object on the source and is not its owner on the target.
-pub(crate) fn former_owner<'a>(
-    object: &'a SchemaObject,
-    evidence: &Evidence<'_>,
-    decisions: &Decisions,
-) -> Option<&'a str> {
-    let owner = object.owner.as_deref()?;
-    let differs = owner != USER_OWNER && owner != evidence.options.target_owner;
-    (differs && decisions.role_goes(owner) && decisions.is_replayed(&object.id)).then_some(owner)
-}
-
 /// What an owner may do and a grantee must be allowed, by kind: the word of `grant`, and the
 /// privileges that `all` means.
 pub(crate) fn all_privileges(
@@ -516,7 +514,7 @@ fn owner_grants(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Draft> {
         .objects
         .values()
         .filter_map(|object| {
-            let owner = former_owner(object, evidence, decisions)?;
+            let owner = owner::former(object, evidence, decisions)?;
             let (word, _) = all_privileges(object.id.kind, evidence.target.version_num)?;
             let name = match (&object.id.schema, object.id.kind) {
                 (_, ObjectKind::Function) => routine(&object.id),
@@ -529,6 +527,19 @@ fn owner_grants(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Draft> {
                 table: None,
                 sql: format!("grant all on {word} {name} to {}", quote_identifier(owner)),
             })
+        })
+        .collect()
+}
+
+/// Owners come back when everything is made and granted: until then the master has to be one.
+fn restored_owners(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Draft> {
+    owner::statements(evidence, decisions)
+        .into_iter()
+        .map(|(object, sql)| Draft {
+            phase: Phase::Last,
+            object,
+            table: None,
+            sql,
         })
         .collect()
 }

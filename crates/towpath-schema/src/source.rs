@@ -28,6 +28,9 @@ pub(crate) struct Source {
     /// Tables and sequences the login may not read: pg_dump would fail to lock the ones, and to
     /// look at the others.
     pub unreadable: Vec<QualifiedName>,
+    /// Tables of extensions that hold rows of the user's: what the extension's author wants in a
+    /// dump.
+    pub extension_rows: BTreeSet<ObjectId>,
     /// Functions that triggers and event triggers call.
     pub trigger_functions: BTreeMap<ObjectId, ObjectId>,
     /// The server's `default_text_search_config`, which decides what one-argument searches find.
@@ -70,6 +73,14 @@ struct NameRow {
 }
 
 #[derive(Deserialize)]
+struct ConfigRow {
+    oid: u32,
+    name: String,
+    condition: String,
+    is_readable: bool,
+}
+
+#[derive(Deserialize)]
 struct TriggerRow {
     catalog: String,
     oid: u32,
@@ -106,6 +117,7 @@ const TRIGGERS: &str =
 from pg_catalog.pg_trigger t where not t.tgisinternal
 union all
 select 'pg_event_trigger', e.oid::int8, e.evtfoid::int8 from pg_catalog.pg_event_trigger e";
+const CONFIG_TABLES: &str = include_str!("sql/config_tables.sql");
 const TEXT_SEARCH_CONFIG: &str = "select pg_catalog.current_setting('default_text_search_config')";
 
 /// Reads the facts.
@@ -134,6 +146,7 @@ pub(crate) async fn read(session: &mut Session, structure: &Structure) -> Result
                 Some((trigger.clone(), function.clone()))
             })
             .collect(),
+        extension_rows: extension_rows(session, &ids).await?,
         settings: session.fetch(SETTINGS, &[]).await?,
         user_settings: user_settings
             .into_iter()
@@ -143,6 +156,27 @@ pub(crate) async fn read(session: &mut Session, structure: &Structure) -> Result
         unreadable: unreadable.into_iter().map(NameRow::qualified).collect(),
         text_search_config: session.scalar(TEXT_SEARCH_CONFIG, &[]).await?,
     })
+}
+
+/// A table that cannot be asked may hold rows, so it counts as one that does.
+async fn extension_rows(session: &mut Session, ids: &Addresses) -> Result<BTreeSet<ObjectId>> {
+    let tables: Vec<ConfigRow> = session.fetch(CONFIG_TABLES, &[]).await?;
+    let mut holding = BTreeSet::new();
+    for table in tables {
+        let Some(id) = ids.plain(&("pg_class".to_owned(), table.oid)) else {
+            continue;
+        };
+        let sql = format!(
+            "select exists (select from only {} {})::text",
+            table.name, table.condition
+        );
+        let is_empty =
+            table.is_readable && session.scalar(&sql, &[]).await?.as_deref() == Some("false");
+        if !is_empty {
+            holding.insert(id.clone());
+        }
+    }
+    Ok(holding)
 }
 
 impl NameRow {

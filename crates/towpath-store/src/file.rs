@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -250,7 +251,11 @@ fn make_parents(path: &Path) -> Result<()> {
 fn temporary_name(path: &Path) -> PathBuf {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let no = COUNTER.fetch_add(1, Ordering::Relaxed);
-    sibling(path, &format!("{}-{no}.tmp", std::process::id()))
+    // Process ids repeat, in containers always: a leftover of a killed process must not be met again.
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos());
+    sibling(path, &format!("{}-{now:x}-{no}.tmp", std::process::id()))
 }
 
 fn sibling(path: &Path, suffix: &str) -> PathBuf {

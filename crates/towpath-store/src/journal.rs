@@ -2,8 +2,10 @@
 //! together share one object.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use towpath_model::failure::Retry;
 use towpath_model::journal::{Entry, Line, WriterHead};
 use towpath_model::{ErrorKind, Failure, Result};
 
@@ -11,6 +13,9 @@ use crate::run_store::RunStore;
 
 /// How many entries may wait for one flush.
 const BATCH: usize = 256;
+
+/// Seconds before each repetition of a put that failed for a reason that may pass.
+const RETRY_WAITS_S: [u64; 3] = [1, 4, 10];
 
 type Waiting = (Line, oneshot::Sender<Result<(), Arc<Failure>>>);
 
@@ -70,9 +75,19 @@ async fn flush(store: RunStore, writer: u32, mut waiting: mpsc::Receiver<Waiting
     let mut batch = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
         sequence += 1;
-        let stored = put(&store, writer, sequence, &batch)
-            .await
-            .map_err(Arc::new);
+        let mut stored = put(&store, writer, sequence, &batch).await;
+        // The put may be repeated: it names its object and its bytes. A gap may not happen.
+        for wait_s in RETRY_WAITS_S {
+            match &stored {
+                Err(failure) if failure.kind().retry() == Retry::Later => {
+                    tracing::warn!(?failure, "could not write the journal; trying again");
+                    tokio::time::sleep(Duration::from_secs(wait_s)).await;
+                    stored = put(&store, writer, sequence, &batch).await;
+                }
+                _ => break,
+            }
+        }
+        let stored = stored.map_err(Arc::new);
         let failed = stored.is_err();
         for (_, tell) in batch.drain(..) {
             // A caller that has gone does not want to know.

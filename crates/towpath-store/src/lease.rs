@@ -158,21 +158,22 @@ impl Drop for HeldLease {
     }
 }
 
-/// Renews at a third of the time to live; gives up when the lease is not ours any more, or when it
-/// would have lapsed.
+/// Renews at a quarter of the time to live; gives up when the lease is not ours any more, or well
+/// before it lapses.
 async fn renew(store: RunStore, options: LeaseOptions, tell: watch::Sender<bool>) {
     let mut renewed_at = std::time::Instant::now();
     loop {
-        tokio::time::sleep(options.ttl / 3).await;
-        match renew_once(&store, &options).await {
-            Ok(true) => renewed_at = std::time::Instant::now(),
-            Ok(false) => break,
-            Err(cause) => {
-                tracing::warn!(?cause, "could not renew the lease");
-                if renewed_at.elapsed() >= options.ttl {
-                    break;
-                }
-            }
+        tokio::time::sleep(options.ttl / 4).await;
+        let renewal = tokio::time::timeout(options.ttl / 3, renew_once(&store, &options)).await;
+        match renewal {
+            Ok(Ok(true)) => renewed_at = std::time::Instant::now(),
+            Ok(Ok(false)) => break,
+            Ok(Err(cause)) => tracing::warn!(?cause, "could not renew the lease"),
+            Err(_) => tracing::warn!("could not renew the lease: no answer from the store"),
+        }
+        // Given up before others may take it, not when they may have.
+        if renewed_at.elapsed() >= options.ttl * 2 / 3 {
+            break;
         }
     }
     // Nobody listening means the holder is gone already.

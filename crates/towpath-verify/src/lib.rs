@@ -6,6 +6,7 @@
 
 mod bytes_in;
 mod chunks;
+mod coverage;
 mod locate;
 mod options;
 mod row_key;

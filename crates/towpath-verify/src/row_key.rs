@@ -30,6 +30,10 @@ pub(crate) async fn key_of(
 }
 
 pub(crate) async fn csv_fields(row: &[u8], null_marker: &str) -> Vec<Option<Vec<u8>>> {
+    // The reader skips a blank line; as a row it is one empty text.
+    if row == b"\n" {
+        return vec![Some(Vec::new())];
+    }
     let mut csv = AsyncReaderBuilder::new()
         .has_headers(false)
         .terminator(Terminator::Any(b'\n'))

@@ -147,6 +147,18 @@ impl AsyncRead for Tee {
     }
 }
 
+/// Blank lines as rows, where a table has such rows.
+fn blank_rows(lines: &[u8], columns: usize, visitor: &mut dyn RowVisitor) -> Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    if columns > 1 || lines.iter().any(|byte| *byte != b'\n') {
+        return Err(malformed("a line is blank where a row has several fields"));
+    }
+    lines.chunks(1).for_each(|line| visitor.row(line));
+    Ok(())
+}
+
 async fn each_csv_row(
     source: &mut BytesIn<'_>,
     columns: usize,
@@ -183,7 +195,9 @@ async fn each_csv_row(
                 .await
                 .map_err(|cause| malformed("the rows are not CSV").because(cause))?;
             if !more {
-                return Ok(());
+                // What the reader passed over at the end can only be blank rows.
+                let rest: Vec<u8> = csv.get_mut().copy.drain(..).collect();
+                return blank_rows(&rest, columns, visitor);
             }
             if record.len() != columns {
                 return Err(malformed(format!(
@@ -198,7 +212,12 @@ async fn each_csv_row(
             if row.len() != length || row.last() != Some(&b'\n') {
                 return Err(malformed("a row does not end as COPY ends it"));
             }
-            visitor.row(&row);
+            // The reader skips blank lines, and COPY writes one for an empty text in a table of one
+            // column and for any row of a table of none. A row of more never begins with a newline:
+            // a field that does is quoted.
+            let blank = row.iter().take_while(|byte| **byte == b'\n').count();
+            blank_rows(&row[..blank], columns, visitor)?;
+            visitor.row(&row[blank..]);
         }
     };
     let (fed, read): (Result<()>, Result<()>) = tokio::join!(feed, read);
@@ -242,7 +261,8 @@ mod tests {
                 None => marker.to_owned(),
                 Some(text) => {
                     let special = text.contains(['"', ',', '\n', '\r']);
-                    let must = special || text.is_empty() || text == marker;
+                    // COPY quotes nothing for being empty, unless it would read as NULL.
+                    let must = special || text == marker;
                     if must || (alone && text == "\\.") {
                         format!("\"{}\"", text.replace('"', "\"\""))
                     } else {

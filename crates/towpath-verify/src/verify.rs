@@ -12,7 +12,7 @@ use towpath_postgres::{Session, structure as catalog_structure};
 use towpath_store::RunStore;
 
 use crate::options::{Level, VerifyContext};
-use crate::{chunks, sequences, structure, tables};
+use crate::{chunks, coverage, sequences, structure, tables};
 
 /// Reads the manifest and proves that nobody edited it. `expected_root` is what the operator
 /// demanded with `--expect-manifest`; `plan_hash` is the hash of the stored plan.
@@ -96,6 +96,12 @@ pub async fn verify(
     }
     if let Some(target) = &context.target {
         if levels.contains(&Level::Rows) {
+            let expected: ExpectedStructure = context
+                .store
+                .require_document("schema/expected.json")
+                .await?;
+            let gaps = coverage::check(&context.plan, &expected.structure);
+            verification.differences.extend(gaps);
             let proof = tables::prove_side(context, target, Side::Target).await?;
             verification.tables = proof.tables;
             verification.differences.extend(proof.differences);

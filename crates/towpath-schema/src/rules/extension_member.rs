@@ -1,7 +1,7 @@
 //! Members of an extension come with it, or not at all. Rows that an extension keeps in tables of
 //! its own (jobs, queues, secrets) do not travel with the schema: the reason says so.
 
-use towpath_model::structure::{ObjectKind, SchemaObject};
+use towpath_model::structure::{ObjectId, ObjectKind, SchemaObject};
 
 use super::{Evidence, Findings};
 use crate::decision::Verdict;
@@ -16,11 +16,27 @@ pub(super) fn decide(
         return None;
     }
     let comes = evidence.target.available_extensions.contains_key(extension);
-    Some(Verdict::dropped(match (comes, object.id.kind) {
-        (true, _) => format!("belongs to extension {extension} and comes with it"),
-        (false, ObjectKind::Table) => format!(
-            "belongs to extension {extension}, which the target does not offer; its rows stay behind"
-        ),
-        (false, _) => format!("belongs to extension {extension}, which the target does not offer"),
-    }))
+    let holds_rows = evidence.source.extension_rows.contains(&object.id);
+    let mut reason = if comes {
+        format!("belongs to extension {extension} and comes with it")
+    } else {
+        format!("belongs to extension {extension}, which the target does not offer")
+    };
+    if holds_rows || (!comes && object.id.kind == ObjectKind::Table) {
+        reason.push_str("; its rows stay behind");
+    }
+    Some(Verdict::dropped(reason))
+}
+
+/// Tables that come with their extension, and come empty.
+pub(crate) fn left_rows<'a>(
+    evidence: &Evidence<'a>,
+) -> impl Iterator<Item = (&'a ObjectId, &'a str)> {
+    let (structure, target) = (evidence.structure, evidence.target);
+    evidence
+        .source
+        .extension_rows
+        .iter()
+        .filter_map(move |id| Some((id, structure.objects.get(id)?.extension.as_deref()?)))
+        .filter(move |(_, extension)| target.available_extensions.contains_key(*extension))
 }

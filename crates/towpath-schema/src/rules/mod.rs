@@ -5,7 +5,7 @@ mod default_privileges;
 mod emulated;
 mod event_trigger;
 mod extension;
-mod extension_member;
+pub(crate) mod extension_member;
 pub(crate) mod forced_row_security;
 mod hanger;
 mod managed;

@@ -22,9 +22,9 @@ pub(super) fn decide(
         ))
     } else if name == owner {
         Verdict::dropped("the target has a role of this name already: the owner of everything")
-    } else if name == "service_role" && !evidence.target.bypasses_rls {
+    } else if name == "service_role" {
         Verdict::emulated(
-            "made without BYPASSRLS, which the target's master cannot give: a policy on each table with row security lets it through instead",
+            "made without BYPASSRLS: a policy on each table with row security lets it through instead",
         )
     } else if is_api_role(name) {
         Verdict::emulated("policies and grants name it")

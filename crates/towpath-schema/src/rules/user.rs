@@ -4,7 +4,6 @@ use towpath_model::structure::{ObjectKind, SchemaObject};
 
 use super::{Evidence, Findings};
 use crate::decision::Verdict;
-use crate::reserved::{USER_OWNER, is_reserved_role};
 use crate::rewrite::refused_settings;
 
 pub(super) fn decide(
@@ -12,7 +11,6 @@ pub(super) fn decide(
     evidence: &Evidence<'_>,
     _: &Findings,
 ) -> Option<Verdict> {
-    let owner = &evidence.options.target_owner;
     let refused = if object.id.kind == ObjectKind::Function {
         refused_settings(object, evidence)
     } else {
@@ -27,13 +25,6 @@ pub(super) fn decide(
             &["config", "definition"],
         )
     } else {
-        match object.owner.as_deref() {
-            Some(other) if other != USER_OWNER && !is_reserved_role(other) => {
-                Verdict::kept(format!(
-                    "made by the user; {owner} owns it instead of {other}, who gets all privileges"
-                ))
-            }
-            _ => Verdict::kept("made by the user"),
-        }
+        Verdict::kept("made by the user")
     })
 }

@@ -3,10 +3,13 @@
 use std::io::{BufRead, IsTerminal};
 
 use serde_json::json;
-use towpath_model::journal::RunStage;
+use towpath_model::connection::Side;
+use towpath_model::journal::{Entry, Line, RunStage};
+use towpath_model::manifest::Manifest;
 use towpath_model::verification::{Difference, Verification};
-use towpath_model::{ErrorKind, Exit, Failure, Result, RunId};
-use towpath_store::RunStore;
+use towpath_model::{ErrorKind, Exit, Failure, QualifiedName, Result, RunId};
+use towpath_postgres::{Session, catalog};
+use towpath_store::{RunStore, read_journal};
 use towpath_switch::SwitchPlan;
 use towpath_verify::{Level, open_manifest};
 
@@ -170,6 +173,11 @@ async fn require_verified(store: &RunStore, plan: &StoredPlan, run: &RunId) -> R
     if verification.manifest != manifest.root {
         return Err(refuse(format!("{key} of run {run} is of another manifest")));
     }
+    if !is_newer_than_the_last_switch(&read_journal(store).await?) {
+        return Err(refuse(format!(
+            "{key} of run {run} was made before the last cutover, and consumers may have written to the target since"
+        )));
+    }
     // A clean look at chunks alone after a full look that found differences proves nothing.
     if verification.levels.len() < Level::ALL.len() {
         return Err(refuse(format!(
@@ -178,6 +186,30 @@ async fn require_verified(store: &RunStore, plan: &StoredPlan, run: &RunId) -> R
         )));
     }
     Ok(())
+}
+
+/// Whether the last verification came after the last cutover, if there was one.
+fn is_newer_than_the_last_switch(lines: &[Line]) -> bool {
+    let last = |wanted: &dyn Fn(&Entry) -> bool| lines.iter().rposition(|it| wanted(&it.entry));
+    let switched = last(&|entry| {
+        matches!(
+            entry,
+            Entry::Stage {
+                stage: RunStage::Switching
+            }
+        )
+    });
+    let verified = last(&|entry| matches!(entry, Entry::Timing { what, .. } if what == "verify"));
+    // A cutover that was killed goes on: nothing was rolled back, so its evidence still stands.
+    let rolled_back = last(&|entry| {
+        matches!(
+            entry,
+            Entry::Stage {
+                stage: RunStage::RolledBack
+            }
+        )
+    });
+    rolled_back < switched || switched < verified
 }
 
 /// Rows that the source has accepted since the export are not on the target. Switching then loses
@@ -207,6 +239,11 @@ async fn source_gate(
         )));
     }
     let manifest = open_manifest(store, &plan.plan, plan.hash, None).await?;
+    if let Some(sequence) = moved_sequence(context, &manifest).await? {
+        return Err(refuse(format!(
+            "sequence {sequence} has handed out numbers on the source since the export, and the target would hand them out again"
+        )));
+    }
     let proof = Box::pin(verifying::source_since_export(
         context, store, plan, manifest,
     ))
@@ -230,4 +267,26 @@ async fn source_gate(
         table::counted(proof.differences.len() as u64, "table"),
         named.join(", ")
     )))
+}
+
+/// The first sequence of the source that is no longer where the export found it. A number can be
+/// handed out and leave no row: an invoice number whose transaction was rolled back.
+async fn moved_sequence(context: &Context, manifest: &Manifest) -> Result<Option<QualifiedName>> {
+    let source = context.url(Side::Source)?;
+    let options = context.session_options(Side::Source, "towpath/cutover");
+    let mut session = Session::connect(&source, Side::Source, &options).await?;
+    session.begin_reading().await?;
+    let names: Vec<QualifiedName> = manifest
+        .sequences
+        .iter()
+        .map(|sequence| sequence.name.clone())
+        .collect();
+    let now = catalog::sequence_states(&mut session, &names).await?;
+    session.rollback().await?;
+    session.close().await;
+    let moved = manifest
+        .sequences
+        .iter()
+        .find(|sequence| !now.contains(sequence));
+    Ok(moved.map(|sequence| sequence.name.clone()))
 }

@@ -103,7 +103,11 @@ pub async fn status(context: &Context, which: &RunSelector) -> Result<Exit> {
     if let Some(lease) = holder {
         println!("leased by {} ({})", lease.holder, lease.command);
     }
-    next(&next_step(&run, &state, manifest.is_some()));
+    let found_differences = latest.as_ref().is_some_and(|(_, it)| !it.is_clean());
+    next(&match found_differences {
+        true => "do not cut over; the latest verification found differences".to_owned(),
+        false => next_step(&run, &state, manifest.is_some()),
+    });
     Ok(Exit::Done)
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use towpath_export::{ExportContext, ExportOptions, SealInputs};
-use towpath_load::{LoadContext, LoadOptions, LoadedBy};
+use towpath_load::{ClearOptions, LoadContext, LoadOptions, LoadedBy};
 use towpath_model::connection::{ConnectionUrl, Side};
 use towpath_model::digest::RunKey;
 use towpath_model::event::{Stage, Unit};
@@ -148,12 +148,19 @@ impl<'t> Transfer<'t> {
             // Sealed as soon as everything is stored, while the loader catches up: nothing needs
             // the snapshot any more, and nobody would keep its session alive.
             let exporting = async {
-                for chunk in &kept {
-                    if sender.send(chunk.clone()).await.is_err() {
-                        break;
+                let feeding = sender.clone();
+                let feed = async {
+                    for chunk in kept.clone() {
+                        if feeding.send(chunk).await.is_err() {
+                            break;
+                        }
                     }
-                }
-                let chunks = self.copy(&mut begun, kept.clone(), Some(sender)).await;
+                    drop(feeding);
+                };
+                // Side by side: nobody would keep the snapshot's session alive while kept chunks
+                // wait for the loader.
+                let copying = self.copy(&mut begun, kept.clone(), Some(sender));
+                let (chunks, ()) = tokio::join!(copying, feed);
                 let sealed = match chunks {
                     Ok(chunks) => self.seal(begun, chunks).await,
                     Err(failure) => Err(failure),
@@ -392,16 +399,20 @@ impl<'t> Transfer<'t> {
 
     /// Clears the target, unless what is there is this run's own.
     async fn clear(&self, target: &ConnectionUrl, confirmed: &str) -> Result<()> {
-        let options = self
-            .context
-            .session_options(Side::Target, "towpath/replace");
-        let mut session = Session::connect(target, Side::Target, &options).await?;
+        let session_options = |side| self.context.session_options(side, "towpath/replace");
+        let options = ClearOptions {
+            source: session_options(Side::Source),
+            target: session_options(Side::Target),
+            token: i64::from(i32::from_be_bytes(clock::random()?).unsigned_abs()),
+        };
+        let mut session = Session::connect(target, Side::Target, &options.target).await?;
         let loaded_by = towpath_load::loaded_by(&mut session).await?;
         session.close().await;
         if loaded_by == LoadedBy::Run(self.plan.plan.run.clone()) {
             return Ok(());
         }
-        let dropped = towpath_load::clear(target, &options, confirmed).await?;
+        let source = self.context.url(Side::Source)?;
+        let dropped = towpath_load::clear(&source, target, &options, confirmed).await?;
         let text = format!("dropped {dropped} schemas of target database {confirmed}");
         self.context.events.note(Stage::Load, text);
         Ok(())
