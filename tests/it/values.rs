@@ -106,8 +106,13 @@ fn blank_lines_of_csv_are_rows() {
 fn a_statement_timeout_of_the_database_does_not_stop_the_load() {
     let pair = pair();
     pair.source
-        .psql("alter database postgres set statement_timeout = '1ms'");
+        .psql("alter database postgres set statement_timeout = '20ms'");
     let project = project!(&pair);
     project.expect(0, &["run", "--yes"]);
+    assert_eq!(pair.target.psql("show statement_timeout"), "20ms");
+    pair.source
+        .psql_superuser("alter database postgres reset statement_timeout");
+    pair.target
+        .psql_superuser("alter database app reset statement_timeout");
     assert_same_rows(&pair);
 }

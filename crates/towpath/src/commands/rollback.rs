@@ -48,7 +48,9 @@ pub async fn rollback(context: &Context, arguments: &RollbackArguments) -> Resul
     eprintln!(
         "rows that consumers wrote to the target since the cutover stay there; the source does not have them"
     );
-    next(&format!("`towpath cutover {run}` to switch again"));
+    next(&format!(
+        "`towpath verify {run}`, then `towpath cutover {run}`, to switch again"
+    ));
     Ok(Exit::Done)
 }
 

@@ -101,7 +101,8 @@ impl<'t> Transfer<'t> {
 
     /// Loads a sealed export.
     pub async fn load(&self, manifest: &Manifest) -> Result<()> {
-        self.before_load().await?;
+        self.snapshot_target().await?;
+        self.make_room().await?;
         let load = self.load_context()?;
         timed(&self.journal, "load", async {
             towpath_load::prepare(&load, &self.pre_data).await?;
@@ -134,9 +135,11 @@ impl<'t> Transfer<'t> {
             self.load(&manifest).await?;
             return Ok(manifest);
         }
+        // An RDS snapshot may take an hour: taken before the source is held by a snapshot and locks.
+        self.snapshot_target().await?;
         let mut begun = self.begin_export().await?;
         let kept = self.prove(&mut begun).await?;
-        self.before_load().await?;
+        self.make_room().await?;
         let load = self.load_context()?;
         let manifest = timed(&self.journal, "export and load", async {
             towpath_load::prepare(&load, &self.pre_data).await?;
@@ -378,21 +381,28 @@ impl<'t> Transfer<'t> {
         })
     }
 
-    /// A way back for the target before the first byte is written to it, then room for the rows.
-    async fn before_load(&self) -> Result<()> {
-        let target = self.context.url(Side::Target)?;
-        if self.state.target_snapshot.is_none() && self.state.stage < Some(RunStage::Loading) {
-            let taken = aws::snapshot_target(self.context, &target, &self.plan.plan.run).await?;
-            if let Some((identifier, status)) = taken {
-                let text = format!("RDS snapshot {identifier} of the target: {status}");
-                self.context.events.note(Stage::Load, text);
-                self.journal
-                    .append(Entry::TargetSnapshot { identifier })
-                    .await?;
-            }
+    /// A way back for the target, before the first byte is written to it.
+    async fn snapshot_target(&self) -> Result<()> {
+        if self.state.target_snapshot.is_some() || self.state.stage >= Some(RunStage::Loading) {
+            return Ok(());
         }
+        let target = self.context.url(Side::Target)?;
+        let taken = aws::snapshot_target(self.context, &target, &self.plan.plan.run).await?;
+        if let Some((identifier, status)) = taken {
+            let text = format!("RDS snapshot {identifier} of the target: {status}");
+            self.context.events.note(Stage::Load, text);
+            self.journal
+                .append(Entry::TargetSnapshot { identifier })
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Room for the rows, and the word that loading begins.
+    async fn make_room(&self) -> Result<()> {
         if let Some(confirmed) = &self.replace {
-            self.clear(&target, confirmed).await?;
+            self.clear(&self.context.url(Side::Target)?, confirmed)
+                .await?;
         }
         enter(&self.journal, RunStage::Loading).await
     }
