@@ -264,7 +264,7 @@ mod tests {
                     // COPY quotes nothing for being empty, unless it would read as NULL.
                     let must = special || text == marker;
                     if must || (alone && text == "\\.") {
-                        format!("\"{}\"", text.replace('"', "\"\""))
+                        format!("\"{}\"", text.split('"').collect::<Vec<_>>().join("\"\""))
                     } else {
                         text.clone()
                     }

@@ -17,6 +17,12 @@ pub async fn rollback(context: &Context, arguments: &RollbackArguments) -> Resul
     let run = context.run(arguments.run.as_deref())?;
     let store = context.open_store(&run).await?;
     run_files::require_plan(&store).await?;
+    if towpath_switch::bindings(&store).await?.is_none() {
+        return Err(Failure::new(
+            ErrorKind::NotFound,
+            format!("run {run} has switched nothing, so there is nothing to roll back"),
+        ));
+    }
     confirm(&run, arguments)?;
     let key = aws::existing_undo_key(context)?;
     let clients = aws::switch_clients(context).await;
