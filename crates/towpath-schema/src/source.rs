@@ -242,46 +242,16 @@ impl Addresses {
     }
 }
 
-/// The catalog whose OIDs objects of this kind have.
+/// The catalog of kinds whose dependencies are followed. What a publication or default privileges
+/// are about is read from their own statements: they go without what does not go, and are not lost
+/// with it.
 fn catalog_of(kind: ObjectKind) -> Option<&'static str> {
-    Some(match kind {
-        ObjectKind::Schema => "pg_namespace",
-        ObjectKind::Extension => "pg_extension",
-        ObjectKind::Language => "pg_language",
-        ObjectKind::Type | ObjectKind::Domain => "pg_type",
-        ObjectKind::Collation => "pg_collation",
-        ObjectKind::Function => "pg_proc",
-        ObjectKind::Operator => "pg_operator",
-        ObjectKind::OperatorClass => "pg_opclass",
-        ObjectKind::OperatorFamily => "pg_opfamily",
-        ObjectKind::Cast => "pg_cast",
-        ObjectKind::Conversion => "pg_conversion",
-        ObjectKind::TextSearchConfiguration => "pg_ts_config",
-        ObjectKind::TextSearchDictionary => "pg_ts_dict",
-        ObjectKind::TextSearchParser => "pg_ts_parser",
-        ObjectKind::TextSearchTemplate => "pg_ts_template",
-        ObjectKind::Table
-        | ObjectKind::ForeignTable
-        | ObjectKind::View
-        | ObjectKind::MaterializedView
-        | ObjectKind::Sequence
-        | ObjectKind::Index => "pg_class",
-        ObjectKind::Constraint => "pg_constraint",
-        ObjectKind::Statistics => "pg_statistic_ext",
-        ObjectKind::Rule => "pg_rewrite",
-        ObjectKind::Trigger => "pg_trigger",
-        ObjectKind::Policy => "pg_policy",
-        ObjectKind::ForeignDataWrapper => "pg_foreign_data_wrapper",
-        ObjectKind::ForeignServer => "pg_foreign_server",
-        ObjectKind::EventTrigger => "pg_event_trigger",
-        ObjectKind::AccessMethod => "pg_am",
+    match kind {
         ObjectKind::Role
         | ObjectKind::DefaultPrivileges
-        | ObjectKind::UserMapping
         | ObjectKind::Publication
         | ObjectKind::Subscription
-        | ObjectKind::Setting
-        | ObjectKind::SecurityLabel
-        | ObjectKind::LargeObject => return None,
-    })
+        | ObjectKind::LargeObject => None,
+        followed => towpath_postgres::structure::catalog_of(followed),
+    }
 }

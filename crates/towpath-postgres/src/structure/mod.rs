@@ -310,7 +310,7 @@ struct ColumnsRow {
 }
 
 /// The catalog whose OIDs the objects of this kind have; none where the OID is another object's.
-const fn catalog_of(kind: ObjectKind) -> Option<&'static str> {
+pub const fn catalog_of(kind: ObjectKind) -> Option<&'static str> {
     Some(match kind {
         ObjectKind::Role => "pg_authid",
         ObjectKind::Schema => "pg_namespace",
