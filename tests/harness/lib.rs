@@ -11,6 +11,7 @@
 pub mod aws;
 mod cache;
 pub mod oracle;
+mod overlay;
 pub mod pg;
 pub mod process;
 mod project;

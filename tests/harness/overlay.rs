@@ -1,0 +1,119 @@
+//! A copy of the server's programs beside a share directory of our making.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::cache;
+use crate::pg::{binaries, run};
+
+/// Where the installation keeps what, by its own word.
+fn installed(option: &str) -> PathBuf {
+    PathBuf::from(run(Command::new(binaries().join("pg_config")).arg(option)).trim())
+}
+
+/// A server finds its share directory relative to its own, real path. So a copy of the programs
+/// beside a share directory of our making has the extensions that we want it to have.
+pub(crate) struct Overlay {
+    share: PathBuf,
+}
+
+pub(crate) fn overlay_binaries(template: &Path) -> PathBuf {
+    let binaries = installed("--bindir");
+    template.join("overlay").join(below_common(&binaries))
+}
+
+/// The path without the ancestor that programs, libraries and share directory have in common.
+fn below_common(path: &Path) -> PathBuf {
+    let others = [
+        installed("--bindir"),
+        installed("--sharedir"),
+        installed("--pkglibdir"),
+    ];
+    let common = others[0]
+        .ancestors()
+        .find(|ancestor| others.iter().all(|other| other.starts_with(ancestor)))
+        .expect("all paths start at the root");
+    path.strip_prefix(common).unwrap_or(path).to_owned()
+}
+
+impl Overlay {
+    pub(crate) fn new(template: &Path) -> Self {
+        let overlay = template.join("overlay");
+        let binaries = overlay_binaries(template);
+        fs::create_dir_all(&binaries).expect("make the overlay");
+        for program in ["postgres", "initdb", "pg_ctl"] {
+            fs::copy(installed("--bindir").join(program), binaries.join(program))
+                .unwrap_or_else(|e| panic!("copy {program}: {e}"));
+        }
+        let libraries = installed("--pkglibdir");
+        let own_libraries = overlay.join(below_common(&libraries));
+        fs::create_dir_all(own_libraries.parent().expect("has a parent"))
+            .expect("make the overlay");
+        symlink(&libraries, own_libraries).expect("link the libraries");
+        let share = overlay.join(below_common(&installed("--sharedir")));
+        fs::create_dir_all(share.join("extension")).expect("make the overlay");
+        for entry in cache::entries(&installed("--sharedir")) {
+            let name = entry.file_name().expect("an entry has a name");
+            if name != "extension" {
+                symlink(&entry, share.join(name)).expect("link a shared file");
+            }
+        }
+        Self { share }
+    }
+
+    pub(crate) fn extension_directory(&self) -> PathBuf {
+        self.share.join("extension")
+    }
+
+    pub(crate) fn link_all_extensions(&self) {
+        for entry in cache::entries(&installed("--sharedir").join("extension")) {
+            let name = entry.file_name().expect("an entry has a name");
+            symlink(&entry, self.extension_directory().join(name)).expect("link an extension");
+        }
+    }
+
+    /// Files of the fixture win over installed ones of the same name.
+    pub(crate) fn add_extensions(&self, directory: &Path) {
+        for entry in cache::entries(directory) {
+            let own = self
+                .extension_directory()
+                .join(entry.file_name().expect("has a name"));
+            let _ = fs::remove_file(&own);
+            fs::copy(&entry, &own).expect("copy a fixture's extension");
+        }
+    }
+
+    pub(crate) fn offer_only(&self, offered: &[String], trusted: &[String]) {
+        for path in cache::entries(&self.extension_directory()) {
+            if path.extension() != Some(OsStr::new("control")) {
+                continue;
+            }
+            let name = path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            if !offered.contains(&name) {
+                fs::remove_file(&path).expect("remove a control file");
+            } else if trusted.contains(&name) {
+                trust(&path);
+            }
+        }
+    }
+}
+
+fn trust(control: &Path) {
+    let text = fs::read_to_string(control).expect("read a control file");
+    let mut text: String = text
+        .lines()
+        .filter(|l| !l.starts_with("trusted"))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    text.push_str("trusted = true\n");
+    // It is a link to the installation's file, which is not ours to write.
+    fs::remove_file(control).expect("remove a link");
+    fs::write(control, text).expect("write a control file");
+}
