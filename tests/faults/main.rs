@@ -1,5 +1,6 @@
 //! Fault tests: what breaks on the way must not break the result.
 
+mod boundary;
 mod kill;
 mod rewrite;
 

@@ -494,7 +494,7 @@ impl Aws {
             .create_db_instance()
             .db_instance_identifier(id)
             .engine("postgres")
-            .engine_version(crate::pg::server_major())
+            .engine_version(crate::Installation::usual().major().to_string())
             .db_instance_class("db.t4g.medium")
             .allocated_storage(100)
             .port(i32::from(port))

@@ -21,6 +21,7 @@ impl Key {
         let mut key = Self(blake3::Hasher::new());
         // How entries are built is an input like any other, and nobody remembers to raise a number.
         key.text(include_str!("cache.rs"))
+            .text(include_str!("installation.rs"))
             .text(include_str!("overlay.rs"))
             .text(include_str!("pg.rs"));
         key.text(&format!("{:?}", User::unprivileged()));

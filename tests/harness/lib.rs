@@ -10,17 +10,23 @@
 
 pub mod aws;
 mod cache;
+pub mod catalog;
+pub mod catalog_facts;
+pub mod installation;
 pub mod oracle;
 mod overlay;
 pub mod pg;
 pub mod process;
 mod project;
+pub mod random;
+pub mod sample;
 mod server;
 pub mod tcp_proxy;
 mod wait;
 
 pub use aws::{Aws, MiniStack, S3Server};
-pub use pg::{Pair, Source, Target, TargetShape, demo_pair, pair, pair_with};
+pub use installation::Installation;
+pub use pg::{Pair, Source, Target, TargetShape, demo_pair, pair, pair_on, pair_with};
 pub use process::{Finished, Running, Towpath};
 pub use project::Project;
 pub use tcp_proxy::{Fault, TcpProxy};

@@ -4,33 +4,29 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::cache;
-use crate::pg::{binaries, run};
-
-/// Where the installation keeps what, by its own word.
-fn installed(option: &str) -> PathBuf {
-    PathBuf::from(run(Command::new(binaries().join("pg_config")).arg(option)).trim())
-}
+use crate::installation::Installation;
 
 /// A server finds its share directory relative to its own, real path. So a copy of the programs
 /// beside a share directory of our making has the extensions that we want it to have.
 pub(crate) struct Overlay {
     share: PathBuf,
+    extensions: PathBuf,
 }
 
-pub(crate) fn overlay_binaries(template: &Path) -> PathBuf {
-    let binaries = installed("--bindir");
-    template.join("overlay").join(below_common(&binaries))
+pub(crate) fn overlay_binaries(template: &Path, installation: &Installation) -> PathBuf {
+    template
+        .join("overlay")
+        .join(below_common(installation.binaries(), installation))
 }
 
 /// The path without the ancestor that programs, libraries and share directory have in common.
-fn below_common(path: &Path) -> PathBuf {
+fn below_common(path: &Path, installation: &Installation) -> PathBuf {
     let others = [
-        installed("--bindir"),
-        installed("--sharedir"),
-        installed("--pkglibdir"),
+        installation.binaries(),
+        installation.shared(),
+        installation.libraries(),
     ];
     let common = others[0]
         .ancestors()
@@ -40,28 +36,31 @@ fn below_common(path: &Path) -> PathBuf {
 }
 
 impl Overlay {
-    pub(crate) fn new(template: &Path) -> Self {
+    pub(crate) fn new(template: &Path, installation: &Installation) -> Self {
         let overlay = template.join("overlay");
-        let binaries = overlay_binaries(template);
+        let binaries = overlay_binaries(template, installation);
         fs::create_dir_all(&binaries).expect("make the overlay");
         for program in ["postgres", "initdb", "pg_ctl"] {
-            fs::copy(installed("--bindir").join(program), binaries.join(program))
+            fs::copy(installation.program(program), binaries.join(program))
                 .unwrap_or_else(|e| panic!("copy {program}: {e}"));
         }
-        let libraries = installed("--pkglibdir");
-        let own_libraries = overlay.join(below_common(&libraries));
+        let libraries = installation.libraries();
+        let own_libraries = overlay.join(below_common(libraries, installation));
         fs::create_dir_all(own_libraries.parent().expect("has a parent"))
             .expect("make the overlay");
-        symlink(&libraries, own_libraries).expect("link the libraries");
-        let share = overlay.join(below_common(&installed("--sharedir")));
+        symlink(libraries, own_libraries).expect("link the libraries");
+        let share = overlay.join(below_common(installation.shared(), installation));
         fs::create_dir_all(share.join("extension")).expect("make the overlay");
-        for entry in cache::entries(&installed("--sharedir")) {
+        for entry in cache::entries(installation.shared()) {
             let name = entry.file_name().expect("an entry has a name");
             if name != "extension" {
                 symlink(&entry, share.join(name)).expect("link a shared file");
             }
         }
-        Self { share }
+        Self {
+            share,
+            extensions: installation.shared().join("extension"),
+        }
     }
 
     pub(crate) fn extension_directory(&self) -> PathBuf {
@@ -69,7 +68,7 @@ impl Overlay {
     }
 
     pub(crate) fn link_all_extensions(&self) {
-        for entry in cache::entries(&installed("--sharedir").join("extension")) {
+        for entry in cache::entries(&self.extensions) {
             let name = entry.file_name().expect("an entry has a name");
             symlink(&entry, self.extension_directory().join(name)).expect("link an extension");
         }

@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::cache::{self, Key};
+use crate::installation::Installation;
 use crate::overlay::{Overlay, overlay_binaries};
 use crate::server::{self, Ending, Place, Server, User};
 
@@ -48,6 +49,18 @@ pub fn pair_with(shape: &TargetShape) -> Pair {
     start_both(Source::start, || Target::start(shape))
 }
 
+/// The default fixture on a source of this major version, and a target of a shape.
+#[must_use]
+pub fn pair_on(source_major: u32, shape: &TargetShape) -> Pair {
+    let (source, target) = (
+        Installation::of(source_major),
+        Installation::of(shape.major),
+    );
+    // A collation that the target cannot make stops every run.
+    let icu = source.knows_icu() && target.knows_icu();
+    start_both(|| Source::start_in(source, icu), || Target::start(shape))
+}
+
 /// The demo project; `scale` 1 is about a million rows.
 #[must_use]
 pub fn demo_pair(scale: f64) -> Pair {
@@ -68,6 +81,22 @@ fn start_both(source: impl FnOnce() -> Source, target: impl FnOnce() -> Target +
     })
 }
 
+impl Pair {
+    /// The installation of the newer major version of the two: its `pg_dump` reads both.
+    #[must_use]
+    pub fn newest(&self) -> &'static Installation {
+        let (source, target) = (
+            self.source.cluster.installation,
+            self.target.cluster.installation,
+        );
+        if source.major() > target.major() {
+            source
+        } else {
+            target
+        }
+    }
+}
+
 // ------------------------------------------------------------------------------------------------
 // Source and target
 // ------------------------------------------------------------------------------------------------
@@ -83,14 +112,28 @@ impl Source {
     /// The default fixture: every kind of object and value that has hurt somebody.
     #[must_use]
     pub fn start() -> Self {
-        let template = source_template("source", &[], |load| {
+        let installation = Installation::usual();
+        Self::start_in(installation, installation.knows_icu())
+    }
+
+    /// The same on a server of this major version.
+    #[must_use]
+    pub fn start_on(major: u32) -> Self {
+        let installation = Installation::of(major);
+        Self::start_in(installation, installation.knows_icu())
+    }
+
+    fn start_in(installation: &'static Installation, icu: bool) -> Self {
+        let name = if icu { "source" } else { "source-without-icu" };
+        let template = source_template(installation, name, &[], |load| {
+            load.set("icu", if icu { "on" } else { "off" });
             load.file(PLATFORM, "source/user.sql", SOURCE_USER);
             load.file(PLATFORM, "source/data_managed.sql", PLATFORM);
             load.file(PLATFORM, "source/data.sql", SOURCE_USER);
             load.file(PLATFORM, "source/user_managed.sql", PLATFORM);
         });
         Self {
-            cluster: Cluster::copy_of(&template, PLATFORM, Place::Memory),
+            cluster: Cluster::copy_of(&template, installation, PLATFORM, Place::Memory),
         }
     }
 
@@ -98,14 +141,16 @@ impl Source {
     #[must_use]
     pub fn start_demo(scale: f64) -> Self {
         let scale = scale.to_string();
-        let template = source_template(&format!("demo-{scale}"), &["demo"], |load| {
+        let installation = Installation::usual();
+        let name = format!("demo-{scale}");
+        let template = source_template(installation, &name, &["demo"], |load| {
             load.set("scale", &scale);
             load.file(PLATFORM, "demo/auth_users.sql", PLATFORM);
             load.file(PLATFORM, "demo/schema.sql", SOURCE_USER);
             load.file(PLATFORM, "demo/data.sql", SOURCE_USER);
         });
         Self {
-            cluster: Cluster::copy_of(&template, PLATFORM, Place::Disk),
+            cluster: Cluster::copy_of(&template, installation, PLATFORM, Place::Disk),
         }
     }
 
@@ -174,6 +219,8 @@ pub struct TargetShape {
     pub database: String,
     /// Whether the master may set `session_replication_role`. Real ones may; the tool works without.
     pub capable: bool,
+    /// Major version of the server.
+    pub major: u32,
 }
 
 impl Default for TargetShape {
@@ -182,6 +229,7 @@ impl Default for TargetShape {
             master: "towpath_master".into(),
             database: "app".into(),
             capable: true,
+            major: Installation::usual().major(),
         }
     }
 }
@@ -196,7 +244,7 @@ impl Target {
     fn start_in(place: Place, shape: &TargetShape) -> Self {
         let template = target_template(shape);
         Self {
-            cluster: Cluster::copy_of(&template, RDS_ADMIN, place),
+            cluster: Cluster::copy_of(&template, Installation::of(shape.major), RDS_ADMIN, place),
             shape: shape.clone(),
         }
     }
@@ -245,6 +293,7 @@ impl Target {
 pub struct Cluster {
     /// Absent only inside `restart`.
     server: Option<Server>,
+    installation: &'static Installation,
     template: PathBuf,
     directory: PathBuf,
     data: PathBuf,
@@ -253,20 +302,32 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    fn copy_of(template: &Path, superuser: &'static str, place: Place) -> Self {
+    fn copy_of(
+        template: &Path,
+        installation: &'static Installation,
+        superuser: &'static str,
+        place: Place,
+    ) -> Self {
         let directory = server::directory(User::unprivileged(), place);
         let data = directory.join("data");
-        Self::start(template, directory, data, superuser)
+        Self::start(template, installation, directory, data, superuser)
     }
 
-    fn start(template: &Path, directory: PathBuf, data: PathBuf, superuser: &'static str) -> Self {
+    fn start(
+        template: &Path,
+        installation: &'static Installation,
+        directory: PathBuf,
+        data: PathBuf,
+        superuser: &'static str,
+    ) -> Self {
         let mut said = String::new();
         for _ in 0..PORT_ATTEMPTS {
             let [port] = server::free_ports();
-            match serve(template, &directory, &data, port) {
+            match serve(template, installation, &directory, &data, port) {
                 Ok(server) => {
                     return Self {
                         server: Some(server),
+                        installation,
                         template: template.to_owned(),
                         directory,
                         data,
@@ -278,6 +339,12 @@ impl Cluster {
             }
         }
         panic!("PostgreSQL does not start on {}:\n{said}", data.display());
+    }
+
+    /// Major version.
+    #[must_use]
+    pub fn major(&self) -> u32 {
+        self.installation.major()
     }
 
     /// TCP port on 127.0.0.1.
@@ -329,8 +396,15 @@ impl Cluster {
         if let Some(server) = self.server.take() {
             server.stop_and_keep();
         }
-        let server = serve(&self.template, &self.directory, &self.data, self.port)
-            .unwrap_or_else(|log| panic!("PostgreSQL does not start again:\n{log}"));
+        let (template, installation) = (&self.template, self.installation);
+        let server = serve(
+            template,
+            installation,
+            &self.directory,
+            &self.data,
+            self.port,
+        )
+        .unwrap_or_else(|log| panic!("PostgreSQL does not start again:\n{log}"));
         self.server = Some(server);
     }
 }
@@ -353,13 +427,19 @@ exec "$@"
 "#;
 
 /// One attempt, on a copy of the template's data if `data` is not there. The error is the log.
-fn serve(template: &Path, directory: &Path, data: &Path, port: u16) -> Result<Server, String> {
+fn serve(
+    template: &Path,
+    installation: &Installation,
+    directory: &Path,
+    data: &Path,
+    port: u16,
+) -> Result<Server, String> {
     let mut command = Command::new("sh");
     command
         .args(["-c", COPY_AND_SERVE, "sh"])
         .arg(template.join("data"))
         .arg(data);
-    command.arg(overlay_binaries(template).join("postgres"));
+    command.arg(overlay_binaries(template, installation).join("postgres"));
     command
         .arg("-D")
         .arg(data)
@@ -369,6 +449,9 @@ fn serve(template: &Path, directory: &Path, data: &Path, port: u16) -> Result<Se
         .arg(directory);
     // Set for the harness's own client calls perhaps, never meant for the server.
     command.env_remove("PGDATA").env("LC_ALL", "C.UTF-8");
+    if let Some(clients) = installation.client_library() {
+        command.env("LD_LIBRARY_PATH", clients);
+    }
     let server = Server::start(&command, User::unprivileged(), directory, Ending::Quit);
     let pid_file = data.join("postmaster.pid");
     // A copied or crashed data directory may hold the file of another server.
@@ -417,7 +500,7 @@ pub fn psql(url: &str, sql: &str) -> String {
 
 /// The same; the error is psql's standard error.
 pub fn try_psql(url: &str, sql: &str) -> Result<String, String> {
-    let mut command = Command::new(binaries().join("psql"));
+    let mut command = Command::new(Installation::usual().program("psql"));
     command.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", url, "-f", "-"]);
     command
         .stdin(Stdio::piped())
@@ -467,7 +550,7 @@ impl Load<'_> {
         } else {
             self.cluster.url(user, SOURCE_PASSWORD, "postgres")
         };
-        let mut command = Command::new(binaries().join("psql"));
+        let mut command = Command::new(Installation::usual().program("psql"));
         command.args(["-Xq", "-v", "ON_ERROR_STOP=1"]);
         for variable in &self.variables {
             command.args(["-v", variable]);
@@ -480,17 +563,24 @@ impl Load<'_> {
     }
 }
 
-fn source_template(name: &str, more_inputs: &[&str], fill: impl FnOnce(&mut Load)) -> PathBuf {
-    let mut key = template_key();
+fn source_template(
+    installation: &'static Installation,
+    name: &str,
+    more_inputs: &[&str],
+    fill: impl FnOnce(&mut Load),
+) -> PathBuf {
+    let mut key = template_key(installation);
     key.files(&fixtures().join("source")).text(name);
     for input in more_inputs {
         key.files(&fixtures().join(input));
     }
-    cache::entry(name, &key, |entry| {
-        let overlay = Overlay::new(entry);
+    let name = format!("{name}-on-{}", installation.major());
+    cache::entry(&name, &key, |entry| {
+        let overlay = Overlay::new(entry, installation);
         overlay.link_all_extensions();
         overlay.add_extensions(&fixtures().join("source/extensions"));
-        make_template(entry, PLATFORM, "source/postgresql.conf", |load| {
+        let conf = "source/postgresql.conf";
+        make_template(entry, installation, PLATFORM, conf, |load| {
             load.set("postgres_password", SOURCE_PASSWORD);
             load.file(PLATFORM, "source/cluster.sql", PLATFORM);
             load.file(PLATFORM, "source/managed.sql", PLATFORM);
@@ -500,10 +590,12 @@ fn source_template(name: &str, more_inputs: &[&str], fill: impl FnOnce(&mut Load
 }
 
 fn target_template(shape: &TargetShape) -> PathBuf {
-    let mut key = template_key();
+    let installation = Installation::of(shape.major);
+    let mut key = template_key(installation);
     key.files(&fixtures().join("target"))
         .text(&format!("{shape:?}"));
-    cache::entry("target", &key, |entry| {
+    let name = format!("target-on-{}", installation.major());
+    cache::entry(&name, &key, |entry| {
         let names = |file: &str| -> Vec<String> {
             let text =
                 fs::read_to_string(fixtures().join(file)).expect("read a list of extensions");
@@ -512,13 +604,14 @@ fn target_template(shape: &TargetShape) -> PathBuf {
                 .map(|l| l.trim().to_owned())
                 .collect()
         };
-        let overlay = Overlay::new(entry);
+        let overlay = Overlay::new(entry, installation);
         overlay.link_all_extensions();
         overlay.offer_only(
             &names("target/extensions.txt"),
             &names("target/trusted.txt"),
         );
-        make_template(entry, RDS_ADMIN, "target/postgresql.conf", |load| {
+        let conf = "target/postgresql.conf";
+        make_template(entry, installation, RDS_ADMIN, conf, |load| {
             load.set("master_user", &shape.master);
             load.set("master_password", MASTER_PASSWORD);
             load.set("database", &shape.database);
@@ -528,17 +621,22 @@ fn target_template(shape: &TargetShape) -> PathBuf {
     })
 }
 
-fn template_key() -> Key {
+fn template_key(installation: &Installation) -> Key {
     let mut key = Key::new();
-    key.text(&binaries().to_string_lossy())
-        .text(server_version());
+    installation.mark(&mut key);
     key
 }
 
 /// Initialises `entry`/data, loads it, and leaves it cleanly stopped.
-fn make_template(entry: &Path, superuser: &'static str, conf: &str, fill: impl FnOnce(&mut Load)) {
+fn make_template(
+    entry: &Path,
+    installation: &'static Installation,
+    superuser: &'static str,
+    conf: &str,
+    fill: impl FnOnce(&mut Load),
+) {
     let user = User::unprivileged();
-    let (overlay, data) = (overlay_binaries(entry), entry.join("data"));
+    let (overlay, data) = (overlay_binaries(entry, installation), entry.join("data"));
     run(User::command(user, overlay.join("initdb"))
         .arg("-D")
         .arg(&data)
@@ -554,7 +652,7 @@ fn make_template(entry: &Path, superuser: &'static str, conf: &str, fill: impl F
     configure(&data, superuser, &fixtures().join(conf));
 
     let directory = server::directory(user, Place::Memory);
-    let mut cluster = Cluster::start(entry, directory, data.clone(), superuser);
+    let mut cluster = Cluster::start(entry, installation, directory, data.clone(), superuser);
     fill(&mut Load {
         cluster: &cluster,
         variables: Vec::new(),
@@ -565,7 +663,7 @@ fn make_template(entry: &Path, superuser: &'static str, conf: &str, fill: impl F
         .args(["-m", "fast", "-w", "stop"]));
     cluster.server.take();
     // Loading leaves hundreds of megabytes of recycled WAL that each test would copy.
-    run(User::command(user, binaries().join("pg_resetwal"))
+    run(User::command(user, installation.program("pg_resetwal"))
         .arg("-D")
         .arg(&data));
 }
@@ -646,48 +744,6 @@ fn certificates() -> &'static Path {
 // Programs
 // ------------------------------------------------------------------------------------------------
 
-/// Directory of the PostgreSQL programs under test.
-#[must_use]
-pub fn binaries() -> &'static Path {
-    static BINARIES: OnceLock<PathBuf> = OnceLock::new();
-    BINARIES.get_or_init(|| {
-        if let Some(path) = std::env::var_os("TOWPATH_TEST_PG_BIN") {
-            let path = PathBuf::from(path);
-            assert!(
-                path.join("initdb").is_file(),
-                "TOWPATH_TEST_PG_BIN is {}, which has no initdb",
-                path.display()
-            );
-            return path;
-        }
-        newest_debian_binaries().expect(
-            "there is no PostgreSQL server below /usr/lib/postgresql, and tests need one: run \
-             scripts/setup, or set TOWPATH_TEST_PG_BIN to a directory with initdb",
-        )
-    })
-}
-
-fn newest_debian_binaries() -> Option<PathBuf> {
-    fs::read_dir("/usr/lib/postgresql")
-        .ok()?
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let major: u32 = path.file_name()?.to_str()?.parse().ok()?;
-            let binaries = path.join("bin");
-            binaries
-                .join("initdb")
-                .is_file()
-                .then_some((major, binaries))
-        })
-        .max()
-        .map(|(_, binaries)| binaries)
-}
-
-fn server_version() -> &'static str {
-    static VERSION: OnceLock<String> = OnceLock::new();
-    VERSION.get_or_init(|| run(Command::new(binaries().join("postgres")).arg("--version")))
-}
-
 /// Runs a command to its end and returns its standard output; panics with its standard error.
 pub(crate) fn run(command: &mut Command) -> String {
     let output = command
@@ -702,13 +758,4 @@ pub(crate) fn run(command: &mut Command) -> String {
         String::from_utf8_lossy(&output.stderr),
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// Major version of the servers, as text.
-pub(crate) fn server_major() -> &'static str {
-    server_version()
-        .split_whitespace()
-        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
-        .and_then(|word| word.split('.').next())
-        .expect("`postgres --version` names a version")
 }

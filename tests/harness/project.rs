@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::installation::Installation;
 use crate::pg::Pair;
 use crate::process::{Finished, Towpath};
 
@@ -32,11 +33,20 @@ impl Project {
             directory: tempfile::tempdir().expect("make a project directory"),
             environment: Vec::new(),
         };
-        project
+        let project = project
             .with("TOWPATH_SOURCE_URL", &pair.source.url())
             .with("TOWPATH_TARGET_URL", &pair.target.url())
             .with("TOWPATH_PROGRESS", "plain")
-            .with("TOWPATH_JOBS", "2")
+            .with("TOWPATH_JOBS", "2");
+        let newest = pair.newest();
+        if newest == Installation::usual() {
+            return project;
+        }
+        // Not on PATH, and nowhere that towpath looks.
+        project.with(
+            "TOWPATH_PG_DUMP",
+            &newest.program("pg_dump").to_string_lossy(),
+        )
     }
 
     /// The same with a variable set, over an earlier value.
@@ -71,6 +81,20 @@ impl Project {
                     .map(|(name, value)| (name.as_str(), value.as_str())),
             )
             .args(arguments)
+    }
+
+    /// The same as a plain command, for who wants to watch it while it runs.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(self.binary);
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.path())
+            .args(arguments);
+        command
     }
 
     /// Runs towpath and expects this exit code.

@@ -200,6 +200,12 @@ fn a_source_that_moved_on_is_not_left_behind_in_silence() {
         assert!(end.stderr.contains(part), "{part:?} is not said:\n{end}");
     }
     world.assert_all_at(world.pair.source.cluster.port());
+    // No table shows that there are large objects now.
+    let source = &world.pair.source;
+    source.psql("select lo_from_bytea(790001, 'new')");
+    let end = world.project.expect(10, &["cutover", "--confirm", &id]);
+    assert!(end.stderr.contains("has got large objects"), "{end}");
+    source.psql("select lo_unlink(790001)");
     world
         .pair
         .source

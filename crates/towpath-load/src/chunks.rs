@@ -9,11 +9,12 @@ use towpath_model::event::Stage;
 use towpath_model::failure::Retry;
 use towpath_model::manifest::StoredChunk;
 use towpath_model::name::{quote_identifier, quote_literal};
-use towpath_model::plan::{Format, PlannedTable};
+use towpath_model::plan::{Format, PlannedTable, RowSource};
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_postgres::Session;
 use towpath_store::ChunkReader;
 
+use crate::large_objects;
 use crate::ledger::{self, ChunkRow};
 use crate::options::LoadContext;
 
@@ -132,16 +133,36 @@ async fn load_chunk(
     })?;
     let mut reader = ChunkReader::open(&context.store, chunk).await?;
     session.begin_writing(context.search_path()).await?;
-    let copied = copy_rows(session, &mut reader, table, context).await;
-    let rows = match copied {
-        Ok(rows) => rows,
-        Err(failure) => {
-            let _ = session.rollback().await;
-            return Err(failure);
+    let loaded = async {
+        load_rows(context, session, &mut reader, table, chunk).await?;
+        ledger::enter_chunk(session, &context.plan.run, chunk).await?;
+        session.commit().await
+    }
+    .await;
+    if loaded.is_err() {
+        // The first failure is the one to tell; if even this fails, the server forgets by itself.
+        let _ = session.rollback().await;
+    }
+    loaded
+}
+
+/// Brings the rows in, in the chunk's transaction.
+async fn load_rows(
+    context: &LoadContext,
+    session: &mut Session,
+    reader: &mut ChunkReader,
+    table: &PlannedTable,
+    chunk: &StoredChunk,
+) -> Result<()> {
+    let statement = match table.rows {
+        RowSource::Table => copy_statement(table, context),
+        RowSource::LargeObjects { .. } => {
+            large_objects::stage(session).await?;
+            large_objects::COPY.to_owned()
         }
     };
+    let rows = copy_rows(session, reader, &statement).await?;
     if rows != chunk.digest.rows {
-        let _ = session.rollback().await;
         return Err(Failure::new(
             ErrorKind::ChunkCorrupt,
             format!(
@@ -151,8 +172,12 @@ async fn load_chunk(
         )
         .at(context.store.describe(&chunk.key)));
     }
-    ledger::enter_chunk(session, &context.plan.run, chunk).await?;
-    session.commit().await
+    match table.rows {
+        RowSource::Table => Ok(()),
+        RowSource::LargeObjects { .. } => {
+            large_objects::make(session, &context.plan.run, chunk).await
+        }
+    }
 }
 
 /// Sends the chunk's bytes. The reader proves hashes and sizes before it says that it is at the
@@ -160,10 +185,9 @@ async fn load_chunk(
 async fn copy_rows(
     session: &mut Session,
     reader: &mut ChunkReader,
-    table: &PlannedTable,
-    context: &LoadContext,
+    statement: &str,
 ) -> Result<u64> {
-    let mut copy = session.copy_in(&copy_statement(table, context)).await?;
+    let mut copy = session.copy_in(statement).await?;
     loop {
         match reader.next().await {
             Ok(Some(block)) => {

@@ -6,6 +6,8 @@ use towpath_model::name::quote_identifier;
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_postgres::{Session, SessionOptions};
 
+use crate::large_objects;
+
 #[derive(Deserialize)]
 struct SchemaRow {
     name: String,
@@ -72,8 +74,8 @@ pub fn confirm_clear(target: &ConnectionUrl, confirmed: &str) -> Result<()> {
     .hint("type the name of the database that should be cleared"))
 }
 
-/// Drops every schema of the target database that its login owns, with all that is in them, and
-/// makes an empty `public`. Gives how many schemas were dropped.
+/// Drops every schema of the target database that its login owns, with all that is in them, every
+/// large object that it owns, and makes an empty `public`. Gives how many schemas were dropped.
 pub async fn clear(
     source: &ConnectionUrl,
     target: &ConnectionUrl,
@@ -83,6 +85,7 @@ pub async fn clear(
     confirm_clear(target, confirmed)?;
     let mut session = Session::connect(target, Side::Target, &options.target).await?;
     prove_two_databases(source, &mut session, options).await?;
+    large_objects::unlink_all(&mut session).await?;
     session.begin_writing("").await?;
     session.execute("set local lock_timeout = '30s'").await?;
     let schemas: Vec<SchemaRow> = session

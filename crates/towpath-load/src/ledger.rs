@@ -1,9 +1,11 @@
 //! The ledger on the target: which chunks are in, which statements are done.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 use towpath_model::manifest::StoredChunk;
 use towpath_model::plan::Plan;
-use towpath_model::{ErrorKind, Failure, Result, RunId};
+use towpath_model::{Result, RunId};
 use towpath_postgres::Session;
 
 const CREATE: &str = "
@@ -24,6 +26,13 @@ create table if not exists towpath.chunk (
     digest text not null,
     loaded_at timestamptz not null default pg_catalog.now(),
     primary key (run, table_id, no)
+);
+create table if not exists towpath.large_object (
+    run text not null references towpath.run,
+    table_id text not null,
+    no int8 not null,
+    loid oid not null,
+    primary key (run, loid)
 );
 create table if not exists towpath.step (
     run text not null references towpath.run,
@@ -61,32 +70,24 @@ pub async fn loaded_by(session: &mut Session) -> Result<LoadedBy> {
     run.map_or(Ok(LoadedBy::Nobody), |run| run.parse().map(LoadedBy::Run))
 }
 
-/// Makes the ledger, and enters the run. A target that holds another run is refused.
-pub(crate) async fn open(session: &mut Session, plan: &Plan) -> Result<()> {
-    if let LoadedBy::Run(run) = loaded_by(session).await?
-        && run != plan.run
-    {
-        return Err(Failure::new(
-            ErrorKind::TargetNotEmpty,
-            format!(
-                "could not load run {}: the target was loaded by run {run}",
-                plan.run
-            ),
-        )
-        .hint(format!(
-            "use another database, or clear this one with --replace {}",
-            plan.target.facts.database
-        )));
-    }
-    session.begin_writing("").await?;
+/// Makes the ledger and enters the run, in the transaction that is open.
+///
+/// What is there of another run is forgotten: whoever calls this proves in the same transaction that
+/// no row of it is left. A process of that run which is still at work cannot enter anything any
+/// more, because its entries refer to its run, and so none of its rows are committed.
+pub(crate) async fn enter_run(session: &mut Session, plan: &Plan) -> Result<()> {
     session.execute(CREATE).await?;
+    for table in ["chunk", "step", "run"] {
+        let sql = format!("delete from towpath.{table} where run <> $1");
+        session.execute_with(&sql, &[plan.run.as_str()]).await?;
+    }
     session
         .execute_with(
             "insert into towpath.run (run, plan_created_at) values ($1, $2) on conflict do nothing",
             &[plan.run.as_str(), &plan.created_at],
         )
-        .await?;
-    session.commit().await
+        .await
+        .map(|_| ())
 }
 
 /// A chunk that is in.
@@ -154,13 +155,92 @@ pub(crate) async fn forget_table(session: &mut Session, run: &RunId, table: &str
         .map(|_| ())
 }
 
+/// Enters the large objects that the staged chunk has made, in its transaction.
+pub(crate) async fn enter_large_objects(
+    session: &mut Session,
+    run: &RunId,
+    chunk: &StoredChunk,
+) -> Result<()> {
+    session
+        .execute_with(
+            "insert into towpath.large_object (run, table_id, no, loid)
+             select distinct $1, $2, $3::int8, loid from pg_temp.towpath_large_object",
+            &[
+                run.as_str(),
+                chunk.chunk.table.as_str(),
+                &chunk.chunk.no.to_string(),
+            ],
+        )
+        .await
+        .map(|_| ())
+}
+
+/// Forgets some chunks of a table, in a transaction of its own.
+pub(crate) async fn forget_chunks(
+    session: &mut Session,
+    run: &RunId,
+    table: &str,
+    chunks: &[u32],
+) -> Result<()> {
+    if chunks.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<String> = chunks.iter().map(u32::to_string).collect();
+    session
+        .execute_with(
+            "delete from towpath.chunk
+              where run = $1 and table_id = $2 and no = any ($3::int8[])",
+            &[run.as_str(), table, &format!("{{{}}}", list.join(","))],
+        )
+        .await
+        .map(|_| ())
+}
+
+/// Takes away some large objects whose chunk is not in the ledger, and forgets them; gives how many
+/// were forgotten. Somebody else may have unlinked them before.
+pub(crate) async fn unlink_orphans(
+    session: &mut Session,
+    run: &RunId,
+    table: &str,
+    at_most: u32,
+) -> Result<u64> {
+    let found = session
+        .scalar(
+            "with orphan as (
+                 select o.loid
+                   from towpath.large_object o
+                  where o.run = $1 and o.table_id = $2
+                    and not exists (select from towpath.chunk c
+                                     where c.run = o.run and c.table_id = o.table_id
+                                       and c.no = o.no)
+                  limit $3::int8
+             ), forgotten as (
+                 delete from towpath.large_object o
+                  using orphan
+                  where o.run = $1 and o.loid = orphan.loid
+                 returning o.loid
+             )
+             select (pg_catalog.count(*)
+                     + 0 * coalesce(pg_catalog.sum(pg_catalog.lo_unlink(m.oid)), 0))::text
+               from forgotten f
+               left join pg_catalog.pg_largeobject_metadata m on m.oid = f.loid",
+            &[run.as_str(), table, &at_most.to_string()],
+        )
+        .await?;
+    Ok(found.and_then(|count| count.parse().ok()).unwrap_or(0))
+}
+
 #[derive(Deserialize)]
 struct StepRow {
     no: u32,
 }
 
 /// The statements of a script that are done.
-pub(crate) async fn steps(session: &mut Session, run: &RunId, script: &str) -> Result<Vec<u32>> {
+pub(crate) async fn steps(
+    session: &mut Session,
+    run: &RunId,
+    script: &str,
+) -> Result<HashSet<u32>> {
     let rows: Vec<StepRow> = session
         .fetch(
             "select no from towpath.step where run = $1 and script = $2",
@@ -170,17 +250,19 @@ pub(crate) async fn steps(session: &mut Session, run: &RunId, script: &str) -> R
     Ok(rows.into_iter().map(|row| row.no).collect())
 }
 
-/// Enters a statement, in the transaction that ran it.
-pub(crate) async fn enter_step(
+/// Enters statements, in the transaction that ran them or found their effect there.
+pub(crate) async fn enter_steps(
     session: &mut Session,
     run: &RunId,
     script: &str,
-    no: u32,
+    numbers: &[u32],
 ) -> Result<()> {
+    let list: Vec<String> = numbers.iter().map(ToString::to_string).collect();
     session
         .execute_with(
-            "insert into towpath.step (run, script, no) values ($1, $2, $3::int8)",
-            &[run.as_str(), script, &no.to_string()],
+            "insert into towpath.step (run, script, no)
+             select $1, $2, n::int8 from pg_catalog.unnest(pg_catalog.string_to_array($3, ',')) n",
+            &[run.as_str(), script, &list.join(",")],
         )
         .await
         .map(|_| ())

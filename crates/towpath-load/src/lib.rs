@@ -4,8 +4,10 @@
 //! work it tells of. Whatever dies whenever, the ledger and the tables agree, and the same command
 //! goes on.
 
+mod begin;
 mod chunks;
 mod clear;
+mod large_objects;
 mod ledger;
 mod options;
 mod phases;

@@ -3,10 +3,13 @@
 use towpath_model::event::{Stage, Unit};
 use towpath_model::manifest::StoredChunk;
 use towpath_model::plan::PlannedTable;
+use towpath_model::schema::CleanSchema;
 use towpath_model::script::Statement;
 use towpath_model::{QualifiedName, Result};
 use towpath_postgres::Session;
 
+use crate::begin::{begin, refuse_unknown_rows};
+use crate::large_objects;
 use crate::ledger::{self, ChunkRow};
 use crate::options::LoadContext;
 use crate::script::{PRE_DATA, run_batch};
@@ -19,14 +22,16 @@ const BATCH: usize = 1000;
 /// carried all the same, and the report says which will fail.
 const SETTINGS: &str = "set local check_function_bodies = off";
 
-/// Makes the ledger and applies the pre-data script, each statement once.
-pub async fn prepare(context: &LoadContext, pre_data: &[Statement]) -> Result<()> {
+/// Makes the ledger and applies the pre-data script: each statement once, and none whose effect was
+/// there when the run began.
+pub async fn prepare(context: &LoadContext, schema: &CleanSchema) -> Result<()> {
     let mut session = context.connect("prepare").await?;
     end_leftovers(&mut session, context).await?;
-    ledger::open(&mut session, &context.plan).await?;
+    begin(&mut session, context, schema).await?;
     let run = &context.plan.run;
     let done = ledger::steps(&mut session, run, PRE_DATA).await?;
-    let left: Vec<&Statement> = pre_data
+    let left: Vec<&Statement> = schema
+        .pre_data
         .iter()
         .filter(|statement| !done.contains(&statement.no))
         .collect();
@@ -62,7 +67,8 @@ async fn end_leftovers(session: &mut Session, context: &LoadContext) -> Result<(
 
 /// Empties tables whose rows are not what the ledger says: those that hold a chunk which is not
 /// among `known` (it was loaded from a snapshot that is gone and shows other rows now), and
-/// unlogged ones that a crash of the target has emptied. Must run before any chunk is loaded.
+/// unlogged ones that a crash of the target has emptied. Refuses tables whose rows the ledger knows
+/// nothing of. Must run before any chunk is loaded.
 pub async fn reset_stale(
     context: &LoadContext,
     known: &[StoredChunk],
@@ -70,6 +76,7 @@ pub async fn reset_stale(
     let mut session = context.connect("reset").await?;
     let run = &context.plan.run;
     let rows = ledger::chunks(&mut session, run).await?;
+    refuse_unknown_rows(&mut session, context, &rows).await?;
     let unlogged: Vec<QualifiedName> = session
         .fetch(
             "select n.nspname as schema, c.relname as name
@@ -85,6 +92,12 @@ pub async fn reset_stale(
             .iter()
             .filter(|row| row.table_id == table.id.as_str())
             .collect();
+        if !table.rows.is_table() {
+            if large_objects::reset(context, &mut session, table, &entered, known).await? {
+                reset.push(table.name.clone());
+            }
+            continue;
+        }
         let stale = entered
             .iter()
             .any(|row| !known.iter().any(|chunk| row.is(chunk)));

@@ -34,9 +34,64 @@ pub struct ServerFacts {
     pub available_extensions: std::collections::BTreeMap<String, String>,
     /// Bytes of the database.
     pub database_bytes: u64,
+    /// What the server lets its login make.
+    #[serde(default)]
+    pub abilities: Abilities,
 }
 
+/// What a server lets its login make, beyond the attributes of the role.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Abilities {
+    /// `rds.allowed_extensions`, unless it is unset, empty or `*`: no other extension can be made.
+    pub allowed_extensions: Option<std::collections::BTreeSet<String>>,
+    /// `rds.extensions`, where the server has it. Told, not obeyed: the list of an RDS server lags
+    /// behind what it offers (Amazon RDS user guide, "Using PostgreSQL extensions").
+    pub listed_extensions: Option<std::collections::BTreeSet<String>>,
+    /// `shared_preload_libraries`, where the login may read it.
+    pub preloaded: Option<std::collections::BTreeSet<String>>,
+    /// `cron.database_name`: the one database of the server that can have `pg_cron`.
+    pub cron_database: Option<String>,
+    /// The login, or a role it is a member of, owns the database.
+    pub owns_database: bool,
+    /// The login may make event triggers. No catalog tells, so it is asked for only where the
+    /// source has some of the user's.
+    pub makes_event_triggers: bool,
+}
+
+/// Extensions that refuse to be made while their library is not preloaded.
+const NEED_PRELOAD: [&str; 4] = ["pg_cron", "pg_tle", "pgaudit", "timescaledb"];
+
 impl ServerFacts {
+    /// The version of an extension that this server makes; the error says why it makes none.
+    pub fn offers(&self, extension: &str) -> std::result::Result<&str, &'static str> {
+        let abilities = &self.abilities;
+        let Some(version) = self.available_extensions.get(extension) else {
+            return Err("the target does not offer it");
+        };
+        let is_allowed = |allowed: &std::collections::BTreeSet<String>| allowed.contains(extension);
+        if !abilities.allowed_extensions.as_ref().is_none_or(is_allowed) {
+            return Err("rds.allowed_extensions of the target does not name it");
+        }
+        let is_loaded = |loaded: &std::collections::BTreeSet<String>| loaded.contains(extension);
+        if NEED_PRELOAD.contains(&extension) && !abilities.preloaded.as_ref().is_none_or(is_loaded)
+        {
+            return Err(
+                "its library is not in the target's shared_preload_libraries: add it to the parameter group and restart",
+            );
+        }
+        if extension == "pg_cron"
+            && abilities
+                .cron_database
+                .as_ref()
+                .is_some_and(|database| *database != self.database)
+        {
+            return Err(
+                "the target has it in the database that cron.database_name names, not here",
+            );
+        }
+        Ok(version)
+    }
+
     /// Major version, as in 15.
     pub fn major(&self) -> u32 {
         self.version_num / 10_000
@@ -115,4 +170,52 @@ pub struct SequenceState {
     pub last_value: i64,
     /// Whether `last_value` was handed out already.
     pub is_called: bool,
+}
+
+/// The large objects of a database.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LargeObjects {
+    /// How many there are.
+    pub count: u64,
+    /// Bytes of all of them on disk.
+    pub bytes: u64,
+    /// How many the login may not read.
+    pub unreadable: u64,
+    /// OIDs of the first of those.
+    pub unreadable_oids: Vec<u32>,
+    /// OIDs that cut them into groups of about equal size, ascending: the first of each group.
+    pub bounds: Vec<u32>,
+}
+
+/// Large objects that are on a target before the load.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ForeignLargeObjects {
+    /// How many there are.
+    pub count: u64,
+    /// OIDs among them that the source has too.
+    pub taken: Vec<u32>,
+}
+
+/// One line of a migration history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Migration {
+    /// Version.
+    pub version: String,
+    /// Name, where it has one.
+    pub name: Option<String>,
+    /// Whether any statement is recorded.
+    pub has_statements: bool,
+    /// Fingerprint of the statements, where there are some.
+    pub fingerprint: Option<String>,
+    /// Whether the statements seem to hold a secret.
+    pub holds_secret: bool,
+}
+
+/// The migration history of a project, as its own tool records it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationHistory {
+    /// Every version, sorted.
+    pub migrations: Vec<Migration>,
+    /// The server's clock in UTC as `YYYYMMDDHHMMSS`.
+    pub now: String,
 }

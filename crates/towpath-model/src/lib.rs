@@ -5,21 +5,27 @@
 //! ([`document`]), so that a later towpath can tell what it reads and refuse what it does not know.
 
 pub mod connection;
+pub mod convergence;
+pub mod definition;
 pub mod digest;
 pub mod document;
 pub mod event;
 pub mod exit;
+pub mod expectation;
 pub mod failure;
 pub mod ids;
 pub mod inventory;
 pub mod journal;
 pub mod lease;
 pub mod manifest;
+pub mod migrations;
 pub mod name;
 pub mod plan;
+pub mod readable;
 pub mod report;
 pub mod schema;
 pub mod script;
+pub mod secret_text;
 pub mod stop;
 pub mod structure;
 pub mod verification;

@@ -1,5 +1,7 @@
 //! The plan: everything that execution obeys. Written once, quoted by digest ever after.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Hash;
@@ -37,6 +39,38 @@ pub struct PageRange {
     pub to_page: Option<u32>,
 }
 
+/// A slice of the large objects by OID: no object is in two slices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OidRange {
+    /// First OID.
+    pub from_oid: u32,
+    /// First OID after the slice; `None` for the last slice, which takes what was made since.
+    pub to_oid: Option<u32>,
+}
+
+/// Where rows are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "from")]
+pub enum RowSource {
+    /// In the table of that name.
+    #[default]
+    Table,
+    /// In no table that a login may read: the large objects of the database, a row a page of
+    /// `page_bytes`. Pages of zeroes are holes and have no row, unless they are an object's last;
+    /// an empty object is one empty page.
+    LargeObjects {
+        /// Bytes of contents per row: what is in memory at once, whatever the size of the object.
+        page_bytes: u32,
+    },
+}
+
+impl RowSource {
+    /// Whether this is what nothing needs to be said about.
+    pub fn is_table(&self) -> bool {
+        *self == RowSource::Table
+    }
+}
+
 /// A chunk to be exported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedChunk {
@@ -44,6 +78,27 @@ pub struct PlannedChunk {
     pub no: u32,
     /// Pages, or `None` for the whole table.
     pub pages: Option<PageRange>,
+    /// OIDs, for slices of large objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oids: Option<OidRange>,
+}
+
+impl PlannedChunk {
+    /// The only slice.
+    pub const WHOLE: Self = Self {
+        no: 1,
+        pages: None,
+        oids: None,
+    };
+
+    /// First unit of the slice and first after it: pages of a table, OIDs of large objects.
+    fn range(&self) -> Option<(u32, Option<u32>)> {
+        match (self.pages, self.oids) {
+            (Some(pages), None) => Some((pages.from_page, pages.to_page)),
+            (None, Some(oids)) => Some((oids.from_oid, oids.to_oid)),
+            _ => None,
+        }
+    }
 }
 
 /// A table to be copied.
@@ -59,6 +114,13 @@ pub struct PlannedTable {
     pub key: Vec<String>,
     /// Types of the columns to copy.
     pub types: Vec<String>,
+    /// Where its rows are.
+    #[serde(default, skip_serializing_if = "RowSource::is_table")]
+    pub rows: RowSource,
+    /// Columns that are not read as they are on the source, each with the SQL that is read in their
+    /// place, of the same type. The target holds the result, so nothing is computed there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub expressions: BTreeMap<String, String>,
     /// How rows travel.
     pub format: Format,
     /// Why not binary, when not.
@@ -76,22 +138,25 @@ pub struct PlannedTable {
 }
 
 impl PlannedTable {
-    /// Whether its slices cover every page exactly once: numbered from 1, from page 0 on without a
-    /// gap, the last one open.
-    pub fn covers_every_page(&self) -> bool {
-        if let [PlannedChunk { no: 1, pages: None }] = self.chunks.as_slice() {
+    /// Whether its slices cover every page, or every OID, exactly once: numbered from 1, from 0 on
+    /// without a gap, the last one open, all of the kind that its rows are sliced by.
+    pub fn covers_everything(&self) -> bool {
+        if self.chunks.as_slice() == [PlannedChunk::WHOLE] {
             return true;
         }
-        let mut next_page = Some(0);
+        let by_oid = !self.rows.is_table();
+        let mut next = Some(0);
         for (chunk, no) in self.chunks.iter().zip(1u32..) {
-            match (chunk.pages, next_page) {
-                (Some(range), Some(page)) if chunk.no == no && range.from_page == page => {
-                    next_page = range.to_page;
+            match (chunk.range(), next) {
+                (Some((from, to)), Some(wanted))
+                    if chunk.no == no && from == wanted && chunk.oids.is_some() == by_oid =>
+                {
+                    next = to;
                 }
                 _ => return false,
             }
         }
-        !self.chunks.is_empty() && next_page.is_none()
+        !self.chunks.is_empty() && next.is_none()
     }
 
     /// The id of one of its chunks.
@@ -157,6 +222,9 @@ pub struct Plan {
     pub tables: Vec<PlannedTable>,
     /// Sequences whose state is carried.
     pub sequences: Vec<QualifiedName>,
+    /// The migration history, where the source has one that goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations: Option<PlannedMigrations>,
     /// Hash of `schema/pre-data.sql`.
     pub pre_data: Hash,
     /// Hash of `schema/post-data.sql`.
@@ -167,6 +235,15 @@ pub struct Plan {
     pub checks: Vec<CheckResult>,
     /// Estimated seconds of the copy, with the rate assumed; for people.
     pub estimated_seconds: u64,
+}
+
+/// What becomes of the migration history.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedMigrations {
+    /// Versions that the history lists.
+    pub count: usize,
+    /// Versions whose statements hold a secret and stay on the source.
+    pub redacted: Vec<String>,
 }
 
 /// How many objects met which fate.
@@ -211,4 +288,78 @@ impl Plan {
 impl Document for Plan {
     const FORMAT: &'static str = "towpath-plan";
     const VERSION: u32 = 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(rows: RowSource, chunks: &[(u32, Option<u32>)]) -> PlannedTable {
+        let name = QualifiedName::new("s", "t");
+        let chunk = |no: u32, (from, to): (u32, Option<u32>)| PlannedChunk {
+            no,
+            pages: rows.is_table().then_some(PageRange {
+                from_page: from,
+                to_page: to,
+            }),
+            oids: (!rows.is_table()).then_some(OidRange {
+                from_oid: from,
+                to_oid: to,
+            }),
+        };
+        PlannedTable {
+            id: TableId::of(&name),
+            name,
+            columns: Vec::new(),
+            key: Vec::new(),
+            types: Vec::new(),
+            rows,
+            expressions: BTreeMap::new(),
+            format: Format::Binary,
+            format_reason: None,
+            bytes: 0,
+            estimated_rows: 0,
+            force_row_security: false,
+            chunks: (1..).zip(chunks).map(|(no, it)| chunk(no, *it)).collect(),
+        }
+    }
+
+    #[test]
+    fn a_gap_between_slices_is_seen() {
+        for rows in [RowSource::Table, RowSource::LargeObjects { page_bytes: 1 }] {
+            let covers = |chunks: &[_]| table(rows, chunks).covers_everything();
+            assert!(covers(&[(0, Some(7)), (7, Some(9)), (9, None)]));
+            assert!(!covers(&[(0, Some(7)), (8, None)]), "a gap");
+            assert!(!covers(&[(0, Some(7)), (6, None)]), "an overlap");
+            assert!(!covers(&[(1, None)]), "no beginning");
+            assert!(!covers(&[(0, Some(7))]), "no end");
+            assert!(!covers(&[]), "nothing");
+            let mut whole = table(rows, &[]);
+            whole.chunks = vec![PlannedChunk::WHOLE];
+            assert!(whole.covers_everything());
+            let mut mixed = table(rows, &[(0, Some(7)), (7, None)]);
+            let last = &mut mixed.chunks[1];
+            (last.pages, last.oids) = (
+                last.oids.map(|oids| PageRange {
+                    from_page: oids.from_oid,
+                    to_page: oids.to_oid,
+                }),
+                last.pages.map(|pages| OidRange {
+                    from_oid: pages.from_page,
+                    to_oid: pages.to_page,
+                }),
+            );
+            assert!(!mixed.covers_everything(), "two kinds of slices");
+        }
+    }
+
+    #[test]
+    fn plans_from_before_large_objects_can_be_read() {
+        let mut old = serde_json::to_value(table(RowSource::Table, &[(0, None)])).unwrap();
+        let fields = old.as_object_mut().unwrap();
+        assert!(!fields.contains_key("rows") && !fields.contains_key("expressions"));
+        assert!(fields["chunks"][0].get("oids").is_none());
+        let read: PlannedTable = serde_json::from_value(old).unwrap();
+        assert!(read.rows.is_table() && read.expressions.is_empty());
+    }
 }

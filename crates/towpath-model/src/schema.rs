@@ -1,5 +1,7 @@
 //! What becomes of every object of the source: the clean schema's report.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use crate::document::Document;
@@ -57,6 +59,110 @@ pub struct RuntimeBreak {
     pub needs: String,
     /// What happens and what to do.
     pub consequence: String,
+    /// Whether it fails every time.
+    #[serde(default)]
+    pub certainty: Certainty,
+    /// What uses the object and fails with it, nearest first, up to the triggers, policies, views
+    /// and defaults that nobody calls by hand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callers: Vec<ObjectId>,
+    /// It fails while the target is loaded, so nothing should be loaded before it is mended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub during_load: bool,
+}
+
+impl RuntimeBreak {
+    /// One that fails every time, not known to be used by anything.
+    pub fn new(object: ObjectId, needs: impl Into<String>, consequence: impl Into<String>) -> Self {
+        Self {
+            object,
+            needs: needs.into(),
+            consequence: consequence.into(),
+            certainty: Certainty::Surely,
+            callers: Vec::new(),
+            during_load: false,
+        }
+    }
+}
+
+/// Whether something will fail whenever it is used.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Certainty {
+    /// Every time.
+    #[default]
+    Surely,
+    /// On some ways through it only, or as far as words in a text can tell.
+    Perhaps,
+}
+
+impl Certainty {
+    /// The word for it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Certainty::Surely => "surely",
+            Certainty::Perhaps => "perhaps",
+        }
+    }
+}
+
+/// What becomes of an extension of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExtensionFate {
+    /// The target makes the same version.
+    Same,
+    /// The target makes only an older version.
+    Older,
+    /// The target makes a newer version.
+    Newer,
+    /// Functions of towpath's own take its place.
+    Replaced,
+    /// The target cannot have it.
+    Absent,
+}
+
+/// An extension of the source and what the target says about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExtensionReport {
+    /// Name.
+    pub name: String,
+    /// Version on the source.
+    pub version: String,
+    /// Version that the target makes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered: Option<String>,
+    /// What becomes of it.
+    pub fate: ExtensionFate,
+    /// `rds.extensions` of the target exists and does not name it, although the server offers it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unlisted: bool,
+    /// Objects of the user's that do not go because it does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<ObjectId>,
+}
+
+/// What became of a secret in the text of the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretFate {
+    /// It stays on the source.
+    LeftOut,
+    /// It is in the run store and goes to the target.
+    Carried,
+}
+
+/// Text of the schema that looks like a secret: where, and of what kind, never the value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SecretReport {
+    /// The object whose text holds it.
+    pub object: ObjectId,
+    /// What it looks like.
+    pub kind: String,
+    /// What became of it.
+    pub fate: SecretFate,
 }
 
 /// `schema/report.json`: every object of the source and its fate.
@@ -69,6 +175,15 @@ pub struct SchemaReport {
     /// Statements that were not applied and may be wanted elsewhere, such as policies of
     /// `storage.objects`: for a person to read, secrets taken out.
     pub appendix: Vec<AppendixEntry>,
+    /// Every extension of the source.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<ExtensionReport>,
+    /// Texts that look like secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretReport>,
+    /// The `pg_dump` that wrote the statements, by path and version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dumped_by: Option<String>,
 }
 
 /// A statement kept for reference only.
@@ -112,6 +227,8 @@ pub struct CleanSchema {
     /// The objects that must be on the target, with the aspects and grants they must have (grants
     /// to roles that do not go are already taken out). Emulated objects are in it by existence.
     pub expected: Structure,
+    /// What each object that is made by a statement needs, as far as catalog and bodies tell.
+    pub needs: BTreeMap<ObjectId, BTreeSet<ObjectId>>,
 }
 
 /// `schema/expected.json`: the structure that the target must have.

@@ -62,6 +62,85 @@ impl Phase {
     }
 }
 
+/// What a statement does to its object, as it matters on a target that may have the object already.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// Not told: it runs whatever is there. What scripts of earlier versions say.
+    #[default]
+    Unknown,
+    /// Makes the object, and fails when it is there.
+    Make,
+    /// Makes the unique index that the object, a constraint, takes over later.
+    MakeIndex,
+    /// Makes the object or brings it to what it should be; doing it twice is doing it once.
+    Ensure,
+    /// Says something about the object; doing it twice is doing it once.
+    Set,
+    /// Sets one part of the object; doing it twice is doing it once.
+    SetPart(Part),
+    /// Adds one part to the object, and fails when the part is there.
+    Add(Part),
+    /// Gives the object its owner.
+    Own,
+    /// Does what no structure shows. Doing it twice is doing it once.
+    Always,
+}
+
+impl Effect {
+    fn is_unknown(&self) -> bool {
+        *self == Effect::Unknown
+    }
+
+    /// The part that it is about.
+    pub const fn part(&self) -> Option<&Part> {
+        match self {
+            Effect::SetPart(part) | Effect::Add(part) => Some(part),
+            _ => None,
+        }
+    }
+}
+
+/// A part of an object's structure: an aspect, an entry of a list in it, a field of that entry.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Part {
+    /// Aspect.
+    pub aspect: String,
+    /// Column, token, table or constraint in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// Field of a column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+}
+
+impl Part {
+    /// A whole aspect.
+    pub fn aspect(aspect: &str) -> Self {
+        Self {
+            aspect: aspect.to_owned(),
+            of: None,
+            field: None,
+        }
+    }
+
+    /// An entry of an aspect.
+    pub fn entry(aspect: &str, of: &str) -> Self {
+        Self {
+            of: Some(of.to_owned()),
+            ..Self::aspect(aspect)
+        }
+    }
+
+    /// A field of a column.
+    pub fn column(column: &str, field: &str) -> Self {
+        Self {
+            field: Some(field.to_owned()),
+            ..Self::entry("columns", column)
+        }
+    }
+}
+
 /// One statement of the clean schema.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Statement {
@@ -75,6 +154,9 @@ pub struct Statement {
     /// with others that lock it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<QualifiedName>,
+    /// What it does to its object.
+    #[serde(default, skip_serializing_if = "Effect::is_unknown")]
+    pub effect: Effect,
     /// The SQL, one statement, without the final semicolon.
     #[serde(skip)]
     pub sql: String,
@@ -160,6 +242,7 @@ mod tests {
             phase: Phase::PreData,
             object: ObjectId::of(ObjectKind::Function, "a\nb", "f;"),
             table: None,
+            effect: Effect::SetPart(Part::column("a/b", "default")),
             sql: sql.to_owned(),
         };
         let all = vec![

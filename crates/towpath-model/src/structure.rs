@@ -1,5 +1,5 @@
-//! The structure of a database: every object of the catalog as data, in a form that two servers of
-//! the same major version spell alike, and the difference of two such structures.
+//! The structure of a database: every object of the catalog as data, in a form that two servers spell
+//! alike, whatever their major versions, and the difference of two such structures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -91,6 +91,10 @@ pub enum ObjectKind {
     SecurityLabel,
     /// Large object.
     LargeObject,
+    /// The database itself: its privileges and its comment. Its name is the target's own.
+    Database,
+    /// Configuration parameter of the server that somebody was given rights on.
+    Parameter,
 }
 
 impl ObjectKind {
@@ -136,6 +140,8 @@ impl ObjectKind {
             ObjectKind::Setting => "setting",
             ObjectKind::SecurityLabel => "security label",
             ObjectKind::LargeObject => "large object",
+            ObjectKind::Database => "database",
+            ObjectKind::Parameter => "parameter",
         }
     }
 }
@@ -215,6 +221,8 @@ impl fmt::Display for ObjectId {
                 )?;
             }
             (Some(schema), None) => write!(f, "{}.{}", readable(schema), readable(&self.name))?,
+            // A number, as it stands in SQL.
+            (None, _) if self.kind == ObjectKind::LargeObject => f.write_str(&self.name)?,
             (None, _) => f.write_str(&readable(&self.name))?,
         }
         match &self.args {
@@ -246,7 +254,7 @@ pub struct SchemaObject {
     pub id: ObjectId,
     /// OID on the server it was read from; never compared, it ties in `pg_depend` and dumps.
     pub oid: u32,
-    /// Owner, where the kind has one. Not compared: all objects get the target's owner.
+    /// Owner, where the kind has one. Compared where the expected object names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// Extension that this object is a member of.
@@ -320,7 +328,7 @@ pub enum StructureDifference {
     Changed {
         /// Which.
         object: ObjectId,
-        /// Aspect that differs; `comment` and `grants` are aspects too.
+        /// Aspect that differs; `comment`, `owner` and `grants` are aspects too.
         aspect: String,
         /// Value expected.
         expected: Value,
@@ -372,7 +380,8 @@ pub fn compare(
     differences
 }
 
-fn compare_object(
+/// Differences of two objects of one identity.
+pub fn compare_object(
     expected: &SchemaObject,
     found: &SchemaObject,
     allowance: &Allowance,
@@ -396,6 +405,14 @@ fn compare_object(
         Value::from(expected.comment.clone()),
         Value::from(found.comment.clone()),
     );
+    // Where nobody owns, or nobody says who has to, owners are not compared.
+    if let Some(owner) = &expected.owner {
+        compare(
+            "owner",
+            Value::from(owner.clone()),
+            Value::from(found.owner.clone()),
+        );
+    }
     compare(
         "grants",
         grants_as_value(&expected.grants),

@@ -3,9 +3,9 @@
 use towpath_model::inventory::Relation;
 use towpath_model::plan::Format;
 
-/// Pairs of major versions whose binary forms were tried against each other by the round-trip test
-/// of value fidelity. Elsewhere every table travels as CSV.
-const PROVEN_PAIRS: [(u32, u32); 1] = [(15, 15)];
+/// Pairs of major versions whose binary forms were tried against each other by the round-trip tests
+/// of value fidelity and of versions. Elsewhere every table travels as CSV.
+const PROVEN_PAIRS: [(u32, u32); 3] = [(15, 15), (16, 16), (17, 17)];
 
 /// The format, with the reason when it is not binary. Binary COPY halves the way of a mixed table,
 /// but is only right where every column's type has the same binary form on both sides.

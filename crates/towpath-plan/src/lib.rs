@@ -6,5 +6,5 @@ mod plan;
 mod split;
 
 pub use format::choose_format;
-pub use plan::{PlanOptions, plan, planned_relations};
-pub use split::split;
+pub use plan::{Contents, PlanOptions, plan, planned_relations};
+pub use split::{split, split_large_objects};

@@ -1,16 +1,24 @@
 //! Puts the plan together. A pure function of what was read.
 
+use std::collections::BTreeMap;
+
 use towpath_model::digest::Hash;
-use towpath_model::inventory::{Relation, RelationKind, ServerFacts};
+use towpath_model::inventory::{
+    LargeObjects, MigrationHistory, Relation, RelationKind, ServerFacts,
+};
+use towpath_model::migrations::{is_history, redacted};
 use towpath_model::plan::{
-    CheckResult, DatabaseIdentity, DecisionCounts, Plan, PlannedChunk, PlannedTable,
+    CheckResult, DatabaseIdentity, DecisionCounts, Format, Plan, PlannedChunk, PlannedMigrations,
+    PlannedTable, RowSource,
 };
 use towpath_model::schema::{CleanSchema, Decision, SchemaReport};
+use towpath_model::secret_text::Handling;
 use towpath_model::structure::{ObjectId, ObjectKind, SchemaObject, Structure};
 use towpath_model::{QualifiedName, Result, RunId, TableId, script};
 
+use crate::checks::{LargeObjectFate, secret_versions};
 use crate::format::choose_format;
-use crate::split::split;
+use crate::split::{split, split_large_objects};
 
 /// What the plan depends on beside the databases.
 #[derive(Debug, Clone)]
@@ -25,11 +33,31 @@ pub struct PlanOptions {
     pub store: String,
     /// Bytes of heap and TOAST per chunk.
     pub chunk_bytes: u64,
+    /// What becomes of large objects.
+    pub large_objects: LargeObjectFate,
+    /// What becomes of secrets in the migration history.
+    pub secrets: Handling,
     /// `host:port/database` of the source.
     pub source_endpoint: String,
     /// The same of the target.
     pub target_endpoint: String,
 }
+
+/// What the source holds beside its schema.
+#[derive(Debug, Clone, Copy)]
+pub struct Contents<'c> {
+    /// Relations.
+    pub relations: &'c [Relation],
+    /// Sequences.
+    pub sequences: &'c [QualifiedName],
+    /// Large objects.
+    pub large_objects: &'c LargeObjects,
+    /// Migration history.
+    pub migrations: Option<&'c MigrationHistory>,
+}
+
+/// Bytes of a large object that are a row: what is in memory at once, some times over.
+const PAGE_BYTES: u32 = 256 << 10;
 
 /// Bytes per second that a copy is assumed to move, for the estimate: the slowest rate measured on
 /// two busy cores, indexes and constraints included (`docs/performance.md`).
@@ -59,16 +87,20 @@ pub fn planned_relations<'r>(
 pub fn plan(
     source: &ServerFacts,
     target: &ServerFacts,
-    relations: &[Relation],
-    sequences: &[QualifiedName],
+    contents: &Contents<'_>,
     schema: &CleanSchema,
     checks: Vec<CheckResult>,
     options: &PlanOptions,
 ) -> Result<Plan> {
-    let mut tables: Vec<PlannedTable> = planned_relations(relations, &schema.report)
+    let mut tables: Vec<PlannedTable> = planned_relations(contents.relations, &schema.report)
         .into_iter()
         .map(|relation| planned_table(relation, source, target, schema, options))
         .collect();
+    let migrations = contents
+        .migrations
+        .filter(|_| tables.iter().any(|table| is_history(&table.name)))
+        .map(|history| planned_migrations(history, options));
+    tables.extend(planned_large_objects(contents.large_objects, options));
     // Biggest first: the longest work must not begin last.
     tables.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
     let bytes: u64 = tables.iter().map(|table| table.bytes).sum();
@@ -86,7 +118,8 @@ pub fn plan(
             facts: target.clone(),
         },
         store: options.store.clone(),
-        sequences: planned_sequences(sequences, report),
+        sequences: planned_sequences(contents.sequences, report),
+        migrations,
         pre_data: hash_of(&schema.pre_data)?,
         post_data: hash_of(&schema.post_data)?,
         decisions: DecisionCounts {
@@ -119,18 +152,64 @@ fn planned_table(
         .collect();
     key.sort();
     let chunks: Vec<PlannedChunk> = split(relation, options.chunk_bytes);
+    let expressions = match options.secrets {
+        Handling::Redact if is_history(&relation.name) => copied()
+            .filter_map(|column| Some((column.name.clone(), redacted(column)?)))
+            .collect(),
+        Handling::Redact | Handling::Carry => BTreeMap::new(),
+    };
     PlannedTable {
         id: TableId::of(&relation.name),
         name: relation.name.clone(),
         columns: copied().map(|column| column.name.clone()).collect(),
         types: copied().map(|column| column.type_name.clone()).collect(),
         key: key.into_iter().map(|(_, name)| name).collect(),
+        rows: RowSource::Table,
+        expressions,
         format,
         format_reason,
         bytes: relation.bytes,
         estimated_rows: relation.estimated_rows,
         force_row_security: is_forced(relation, &schema.expected),
         chunks,
+    }
+}
+
+/// The large objects as a table of their pages, when there are any and they go. Each type of it has
+/// the same binary form on every version.
+fn planned_large_objects(objects: &LargeObjects, options: &PlanOptions) -> Option<PlannedTable> {
+    if objects.count == 0 || options.large_objects != LargeObjectFate::Carry {
+        return None;
+    }
+    let name = QualifiedName::new("pg_catalog", "pg_largeobject");
+    let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+    let pages = objects.bytes.div_ceil(u64::from(PAGE_BYTES));
+    Some(PlannedTable {
+        id: TableId::of(&name),
+        name,
+        columns: texts(&["loid", "start", "data"]),
+        key: texts(&["loid", "start"]),
+        types: texts(&["oid", "bigint", "bytea"]),
+        rows: RowSource::LargeObjects {
+            page_bytes: PAGE_BYTES,
+        },
+        expressions: BTreeMap::new(),
+        format: Format::Binary,
+        format_reason: None,
+        bytes: objects.bytes,
+        estimated_rows: i64::try_from(objects.count.max(pages)).unwrap_or(-1),
+        force_row_security: false,
+        chunks: split_large_objects(objects, options.chunk_bytes),
+    })
+}
+
+fn planned_migrations(history: &MigrationHistory, options: &PlanOptions) -> PlannedMigrations {
+    PlannedMigrations {
+        count: history.migrations.len(),
+        redacted: match options.secrets {
+            Handling::Redact => secret_versions(history),
+            Handling::Carry => Vec::new(),
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! Cuts a table into slices of heap pages of about equal bytes.
 
-use towpath_model::inventory::Relation;
-use towpath_model::plan::{PageRange, PlannedChunk};
+use towpath_model::inventory::{LargeObjects, Relation};
+use towpath_model::plan::{OidRange, PageRange, PlannedChunk};
 
 /// Slices of a relation, each of about `chunk_bytes` of heap and TOAST. Together they cover every
 /// page that exists or will exist: the last slice is open, so rows that moved to new pages between
@@ -13,7 +13,7 @@ pub fn split(relation: &Relation, chunk_bytes: u64) -> Vec<PlannedChunk> {
         .clamp(1, 100_000);
     let chunks = u32::try_from(wanted.min(relation.pages.max(1))).unwrap_or(1);
     if chunks == 1 {
-        return vec![PlannedChunk { no: 1, pages: None }];
+        return vec![PlannedChunk::WHOLE];
     }
     // Page numbers are 32 bits wide in PostgreSQL (`BlockNumber`).
     let pages = u32::try_from(relation.pages).unwrap_or(u32::MAX - 1);
@@ -27,6 +27,35 @@ pub fn split(relation: &Relation, chunk_bytes: u64) -> Vec<PlannedChunk> {
             pages: Some(PageRange {
                 from_page: first_page(index),
                 to_page: (index + 1 < chunks).then(|| first_page(index + 1)),
+            }),
+            oids: None,
+        })
+        .collect()
+}
+
+/// Slices of the large objects by OID, each of about `chunk_bytes`. Together they cover every OID,
+/// so an object that is made between plan and snapshot is in one of them.
+pub fn split_large_objects(objects: &LargeObjects, chunk_bytes: u64) -> Vec<PlannedChunk> {
+    let bounds = &objects.bounds;
+    let wanted = objects.bytes.div_ceil(chunk_bytes.max(1));
+    let chunks = usize::try_from(wanted)
+        .unwrap_or(usize::MAX)
+        .clamp(1, bounds.len().max(1));
+    if chunks == 1 {
+        return vec![PlannedChunk::WHOLE];
+    }
+    let first_oid = |index: usize| match index {
+        0 => 0,
+        _ => bounds[bounds.len() * index / chunks],
+    };
+    (0..chunks)
+        .zip(1..)
+        .map(|(index, no)| PlannedChunk {
+            no,
+            pages: None,
+            oids: Some(OidRange {
+                from_oid: first_oid(index),
+                to_oid: (index + 1 < chunks).then(|| first_oid(index + 1)),
             }),
         })
         .collect()
@@ -76,12 +105,30 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn every_oid_is_in_exactly_one_slice(
+            oids in proptest::collection::btree_set(1u32.., 0..300),
+            bytes in 0u64..1_000_000,
+            chunk in 1u64..10_000,
+            probe in proptest::num::u32::ANY,
+        ) {
+            let objects = LargeObjects { bytes, bounds: oids.into_iter().collect(), ..LargeObjects::default() };
+            let chunks = split_large_objects(&objects, chunk);
+            let holding = chunks
+                .iter()
+                .filter(|chunk| chunk.oids.is_none_or(|range| {
+                    probe >= range.from_oid && range.to_oid.is_none_or(|to| probe < to)
+                }))
+                .count();
+            prop_assert_eq!(holding, 1);
+            prop_assert!(chunks.iter().enumerate().all(|(i, c)| c.no as usize == i + 1));
+        }
+    }
+
     #[test]
     fn a_table_of_no_pages_is_one_chunk() {
-        assert_eq!(
-            split(&relation(0, 0), 1),
-            vec![PlannedChunk { no: 1, pages: None }]
-        );
+        assert_eq!(split(&relation(0, 0), 1), vec![PlannedChunk::WHOLE]);
     }
 
     #[test]

@@ -1,21 +1,20 @@
 //! Statements that are not applied and may be wanted elsewhere, without their secrets.
 
-use pg_query::NodeEnum;
 use pg_query::protobuf::Token;
 use towpath_model::schema::AppendixEntry;
 use towpath_model::structure::ObjectKind;
 
 use crate::decision::Decisions;
 use crate::setting::looks_secret;
-use crate::statement::Piece;
+use crate::statement::{Form, Piece};
 
 const REDACTED: &str = "'***'";
-const NOT_SHOWN: &str = "-- not shown";
+pub(crate) const NOT_SHOWN: &str = "-- not shown";
 
 /// The entry of a dropped statement, when somebody may want it: what the user hung on the
 /// platform's tables, and what depended on something dropped.
 pub(crate) fn entry(piece: &Piece, decisions: &Decisions) -> Option<AppendixEntry> {
-    if matches!(piece.node, NodeEnum::GrantStmt(_)) {
+    if piece.form == Form::Grant {
         return None;
     }
     let report = decisions.report(&piece.subject.object)?;
@@ -40,8 +39,8 @@ pub(crate) fn entry(piece: &Piece, decisions: &Decisions) -> Option<AppendixEntr
 fn without_secrets(piece: &Piece) -> String {
     let is_policy = piece.subject.object.kind == ObjectKind::Policy;
     let is_secret = |literal: &str| !is_policy || literal_looks_secret(literal);
-    let shown = match &piece.node {
-        NodeEnum::CreateFunctionStmt(_) => signature(&piece.sql),
+    let shown = match piece.form {
+        Form::Function => signature(&piece.sql),
         _ => Some(piece.sql.as_str()),
     };
     shown
@@ -67,7 +66,7 @@ fn signature(sql: &str) -> Option<&str> {
 }
 
 /// Replaces string literals and leaves out comments; nothing when the statement cannot be scanned.
-fn without_literals(sql: &str, is_secret: impl Fn(&str) -> bool) -> Option<String> {
+pub(crate) fn without_literals(sql: &str, is_secret: impl Fn(&str) -> bool) -> Option<String> {
     let scanned = pg_query::scan(sql).ok()?;
     let mut clean = String::with_capacity(sql.len());
     let mut at = 0;
@@ -90,7 +89,7 @@ fn without_literals(sql: &str, is_secret: impl Fn(&str) -> bool) -> Option<Strin
 }
 
 /// A token, a key, a header: long without a space, or named as one.
-fn literal_looks_secret(literal: &str) -> bool {
+pub(crate) fn literal_looks_secret(literal: &str) -> bool {
     let inner = literal.trim_matches('\'');
     let is_long = inner.len() >= 24 && !inner.contains(char::is_whitespace);
     is_long || inner.contains("eyJ") || looks_secret(inner)
@@ -99,17 +98,16 @@ fn literal_looks_secret(literal: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::classify::{Names, subject};
-    use crate::statement::{Section, parse};
+    use crate::classify::Names;
+    use crate::dump::Dump;
+    use crate::statement::split;
 
     fn piece(sql: &str) -> Piece {
-        let node = parse(sql).unwrap();
-        Piece {
-            sql: sql.to_owned(),
-            section: Section::PostData,
-            subject: subject(&node, &Names::default()).unwrap(),
-            node,
-        }
+        let dump = Dump {
+            post_data: format!("{sql};"),
+            ..Dump::default()
+        };
+        split(&dump, &Names::default()).unwrap().remove(0)
     }
 
     #[test]

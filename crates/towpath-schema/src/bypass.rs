@@ -13,11 +13,12 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{BoolExpr, CreatePolicyStmt, Node};
 use serde_json::{Value, json};
 use towpath_model::name::{quote_identifier, quote_literal};
-use towpath_model::schema::RuntimeBreak;
+use towpath_model::schema::{Certainty, RuntimeBreak};
 use towpath_model::structure::{ObjectId, ObjectKind, SchemaObject};
 use towpath_model::{ErrorKind, Failure, QualifiedName, Result};
 
 use crate::decision::{Decisions, Verdict};
+use crate::options::ServiceRole;
 use crate::owner;
 use crate::reserved::USER_OWNER;
 use crate::rules::Evidence;
@@ -28,11 +29,14 @@ const POLICY: &str = "towpath bypasses row security";
 /// Name of the policies for owners of tables.
 const OWNER_POLICY: &str = "towpath lets the owner through";
 
+/// The rule that the policies made here are reported under.
+pub(crate) const RULE: &str = "bypass";
+
 /// Names of the policies made here.
 pub(crate) const POLICIES: [&str; 2] = [POLICY, OWNER_POLICY];
 
 /// Aspects of a restrictive policy that change.
-pub(crate) const CHANGED: [&str; 2] = ["using", "with_check"];
+const CHANGED: [&str; 2] = ["using", "with_check"];
 
 /// Roles that go, and pass row security on the source but not on the target: no role is made with
 /// BYPASSRLS, whoever the master is.
@@ -44,6 +48,9 @@ pub(crate) fn roles(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Strin
         .values()
         .filter(|object| object.id.kind == ObjectKind::Role && decisions.goes(&object.id))
         .filter(|role| bypasses(role) && role.id.name != USER_OWNER)
+        .filter(|role| {
+            role.id.name != "service_role" || evidence.options.service_role == ServiceRole::Policies
+        })
         .map(|role| role.id.name.clone())
         .collect()
 }
@@ -78,6 +85,20 @@ impl Exempt {
         });
         let all: Vec<String> = bypassing.into_iter().chain(owning).collect();
         all.join(" or ")
+    }
+
+    /// The same as the server shows it.
+    fn shown(&self) -> String {
+        let bypassing = (!self.roles.is_empty()).then(|| shown_condition(&self.roles));
+        let owning = self.owner.as_ref().map(|owner| {
+            let owner = quote_literal(owner);
+            format!(
+                "pg_has_role(CURRENT_USER, {}::name, 'usage'::text)",
+                owner.trim()
+            )
+        });
+        let all: Vec<String> = bypassing.into_iter().chain(owning).collect();
+        all.join(" OR ")
     }
 }
 
@@ -202,6 +223,29 @@ fn shown_condition(roles: &[String]) -> String {
     }
 }
 
+/// A restrictive policy as the server shows it after [`exempting`] has let somebody through.
+pub(crate) fn restate(policy: &mut SchemaObject, evidence: &Evidence<'_>, decisions: &Decisions) {
+    let (Some(schema), Some(on)) = (&policy.id.schema, &policy.id.on) else {
+        return;
+    };
+    let exempt = exempt(&QualifiedName::new(schema, on), evidence, decisions);
+    let is_restrictive = policy.aspects.get("permissive") == Some(&Value::Bool(false));
+    if !is_restrictive || exempt.is_empty() {
+        return;
+    }
+    for aspect in CHANGED {
+        if let Some(Value::String(expression)) = policy.aspects.get_mut(aspect) {
+            // What the server begins on a line of its own, it begins without a space before.
+            let space = if expression.starts_with('\n') {
+                ""
+            } else {
+                " "
+            };
+            *expression = format!("({} OR{space}{expression})", exempt.shown());
+        }
+    }
+}
+
 /// Views that show less than on the source: a restrictive policy can only ask for `current_user`,
 /// and inside of the table owner's view that is the caller.
 pub(crate) fn breaks(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<RuntimeBreak> {
@@ -231,9 +275,12 @@ pub(crate) fn breaks(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Runt
                 of_view.is_some() && of_view == owner.as_deref()
             })
             .map(|view| RuntimeBreak {
-                object: view.id.clone(),
-                needs: format!("{table} to let its owner past restrictive policies"),
-                consequence: "it may show fewer rows than on the source: inside of a view those policies see its caller; read the table through a function with SECURITY DEFINER instead".to_owned(),
+                certainty: Certainty::Perhaps,
+                ..RuntimeBreak::new(
+                    view.id.clone(),
+                    format!("{table} to let its owner past restrictive policies"),
+                    "it may show fewer rows than on the source: inside of a view those policies see its caller; read the table through a function with SECURITY DEFINER instead",
+                )
             })
             .collect::<Vec<_>>()
     };
@@ -244,7 +291,7 @@ pub(crate) fn breaks(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Runt
 pub(crate) fn report(policies: &[BypassPolicy], decisions: &mut Decisions) {
     for policy in policies {
         let verdict = Verdict::rewritten(policy.reason.clone(), &[]);
-        decisions.set(&policy.object.id, "bypass", verdict);
+        decisions.set(&policy.object.id, RULE, verdict);
     }
 }
 

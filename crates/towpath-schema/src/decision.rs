@@ -6,6 +6,11 @@ use towpath_model::name::QualifiedName;
 use towpath_model::schema::{Decision, ObjectReport};
 use towpath_model::structure::{ObjectId, ObjectKind};
 
+use crate::rules;
+
+/// The aspect of a stand-in that is not compared.
+const NOT_COMPARED: &str = "definition";
+
 /// What a rule says about an object.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Verdict {
@@ -25,6 +30,14 @@ impl Verdict {
 
     pub(crate) fn emulated(reason: impl Into<String>) -> Self {
         Self::new(Decision::Emulated, reason)
+    }
+
+    /// A function of towpath's own. The server puts its definition together from what is compared.
+    pub(crate) fn stands_in(reason: impl Into<String>) -> Self {
+        Self {
+            changed: vec![NOT_COMPARED.to_owned()],
+            ..Self::emulated(reason)
+        }
     }
 
     pub(crate) fn rewritten(reason: impl Into<String>, changed: &[&str]) -> Self {
@@ -52,6 +65,8 @@ pub(crate) struct Decisions {
 impl Decisions {
     /// Decides about an object, for the first time or anew.
     pub(crate) fn set(&mut self, object: &ObjectId, rule: &str, verdict: Verdict) {
+        // A page of the reference is held for every id that is known.
+        debug_assert!(rules::ids().any(|id| id == rule), "no rule {rule}");
         let report = ObjectReport {
             object: object.clone(),
             decision: verdict.decision,

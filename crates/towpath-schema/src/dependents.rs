@@ -9,33 +9,52 @@ use towpath_model::structure::{ObjectId, ObjectKind};
 use towpath_model::{ErrorKind, Failure, Result};
 
 use crate::decision::{Decisions, Verdict};
-use crate::rules::Evidence;
+use crate::rules::{Evidence, replaced};
 
-/// Follows every dropped object to its dependents.
-pub(crate) fn follow(evidence: &Evidence<'_>, decisions: &mut Decisions) -> Result<()> {
-    let mut dropped: Vec<ObjectId> = decisions
+/// What is lost with what: dependents that go no more, by the object that they need.
+pub(crate) type Lost = BTreeMap<ObjectId, BTreeSet<ObjectId>>;
+
+/// Follows every dropped object to its dependents. Gives those that are dropped with it.
+pub(crate) fn follow(evidence: &Evidence<'_>, decisions: &mut Decisions) -> Result<Lost> {
+    // Each with the object that everything behind it is lost for.
+    let mut dropped: Vec<(ObjectId, ObjectId)> = decisions
         .having(Decision::Dropped)
         .filter(|id| !comes_with_extension(evidence, decisions, id))
-        .cloned()
+        .filter(|id| {
+            decisions
+                .report(id)
+                .is_none_or(|report| report.rule != replaced::ID)
+        })
+        .map(|id| (id.clone(), id.clone()))
         .collect();
     let hanging = hanging(evidence);
     let mut blocked = BTreeSet::new();
-    while let Some(lost) = dropped.pop() {
+    let mut followed = BTreeSet::new();
+    let mut lost_with = Lost::new();
+    while let Some((lost, root)) = dropped.pop() {
         for by in dependents(evidence, &lost, &hanging) {
             if !decisions.goes(&by) || decisions.of(&by).is_none() {
                 continue;
             }
             if must_stay(evidence, &by, &lost) {
-                blocked.insert(format!("{by} needs {lost}"));
+                blocked.insert(format!("{by} needs {root}"));
+                // What needs this one is in the operator's way as well.
+                if followed.insert((by.clone(), root.clone())) {
+                    dropped.push((by, root.clone()));
+                }
                 continue;
             }
             let (rule, verdict) = consequence(&by, &lost);
             decisions.set(&by, rule, verdict);
-            dropped.push(by);
+            lost_with
+                .entry(root.clone())
+                .or_default()
+                .insert(by.clone());
+            dropped.push((by, root.clone()));
         }
     }
     if blocked.is_empty() {
-        return Ok(());
+        return Ok(lost_with);
     }
     let list: Vec<String> = blocked.into_iter().collect();
     Err(Failure::new(
@@ -113,6 +132,14 @@ fn must_stay(evidence: &Evidence<'_>, by: &ObjectId, lost: &ObjectId) -> bool {
     };
     match by.kind {
         ObjectKind::Table | ObjectKind::Type | ObjectKind::Domain | ObjectKind::Collation => true,
+        // A unique index keeps rows out as a constraint does.
+        ObjectKind::Index => {
+            aspect("definition")
+                .and_then(Value::as_str)
+                .is_some_and(|definition| definition.starts_with("CREATE UNIQUE INDEX"))
+                && crate::rules::holder(evidence.structure, by)
+                    .is_some_and(|holder| holder.id.kind == ObjectKind::Table)
+        }
         ObjectKind::Policy => aspect("permissive").and_then(Value::as_bool) == Some(false),
         ObjectKind::Constraint => {
             aspect("type").and_then(Value::as_str) != Some("foreign key")
@@ -123,6 +150,10 @@ fn must_stay(evidence: &Evidence<'_>, by: &ObjectId, lost: &ObjectId) -> bool {
     }
 }
 
+/// Ids of the decisions made here.
+pub(crate) const WEBHOOK: &str = "webhook";
+pub(crate) const DEPENDENT: &str = "dependent";
+
 fn consequence(by: &ObjectId, lost: &ObjectId) -> (&'static str, Verdict) {
     let is_webhook = by.kind == ObjectKind::Trigger
         && lost.kind == ObjectKind::Function
@@ -130,14 +161,14 @@ fn consequence(by: &ObjectId, lost: &ObjectId) -> (&'static str, Verdict) {
     let is_call = by.kind == ObjectKind::Trigger && lost.kind == ObjectKind::Extension;
     if is_webhook || (is_call && lost.name == "pg_net") {
         return (
-            "webhook",
+            WEBHOOK,
             Verdict::dropped(format!(
                 "calls {lost}, which only the platform has: every write to the table would fail"
             )),
         );
     }
     (
-        "dependent",
+        DEPENDENT,
         Verdict::dropped(format!("needs {lost}, which does not go")),
     )
 }

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use towpath_model::schema::Decision;
 use towpath_model::structure::{Grant, ObjectId, ObjectKind, SchemaObject, Structure};
 
 use crate::decision::Decisions;
-use crate::reserved::{USER_OWNER, is_api_role};
+use crate::large_object::is_plain;
+use crate::references;
+use crate::reserved::{API_ROLES, USER_OWNER, is_api_role};
+use crate::rewrite::role_on_target;
 use crate::role;
-use crate::rules::{Evidence, forced_row_security};
-use crate::script::{all_privileges, default_settings};
+use crate::rules::{Evidence, forced_row_security, replaced};
+use crate::script::{all_privileges, default_settings, definition};
 use crate::setting::{Carriage, carriage};
 use crate::{acl, bypass, owner};
 
@@ -20,12 +24,17 @@ pub(crate) fn structure(evidence: &Evidence<'_>, decisions: &Decisions) -> Struc
         .objects
         .values()
         .filter(|object| decisions.goes(&object.id))
-        .map(|object| on_target(object, evidence, decisions));
+        .map(|object| on_target(object, evidence, decisions))
+        .filter(|object| !is_plain(object));
     let settings = default_settings(evidence).into_iter().map(added_setting);
     let bypasses = bypass::policies(evidence, decisions)
         .into_iter()
         .map(|policy| policy.object);
-    Structure::new(going.chain(settings).chain(bypasses))
+    let added = replaced::added(evidence, decisions);
+    let added = added
+        .iter()
+        .map(|function| replaced::expected(function, &evidence.options.target_owner));
+    Structure::new(going.chain(settings).chain(bypasses).chain(added))
 }
 
 fn on_target(
@@ -35,6 +44,8 @@ fn on_target(
 ) -> SchemaObject {
     let master = evidence.options.target_owner.as_str();
     let mut expected = object.clone();
+    // Named where it is what the target must have, and then compared.
+    expected.owner = None;
     expected.grants = acl::filtered(&object.grants, decisions, master);
     if let Some(former) = owner::former(object, evidence, decisions) {
         let privileges = all_privileges(object.id.kind, evidence.target.version_num);
@@ -50,7 +61,11 @@ fn on_target(
             });
         }
     }
-    if object.id.kind == ObjectKind::DefaultPrivileges && object.id.name == USER_OWNER {
+    let names_owner = matches!(
+        object.id.kind,
+        ObjectKind::DefaultPrivileges | ObjectKind::UserMapping
+    );
+    if names_owner && object.id.name == USER_OWNER {
         master.clone_into(&mut expected.id.name);
     }
     if decisions.has_changed(&object.id, forced_row_security::ASPECT) {
@@ -60,7 +75,62 @@ fn on_target(
     if object.id.kind == ObjectKind::Role {
         keep_of_role(&mut expected, evidence, decisions);
     }
+    if decisions.of(&object.id) == Some(Decision::Emulated) {
+        stand_in(&mut expected, evidence, decisions);
+    }
+    if object.id.kind == ObjectKind::Policy {
+        bypass::restate(&mut expected, evidence, decisions);
+        rename_roles(&mut expected, decisions, master);
+    }
+    if decisions
+        .report(&object.id)
+        .is_some_and(|report| report.rule == references::DISABLED)
+    {
+        let aspect = "enabled".to_owned();
+        expected.aspects.insert(aspect, Value::from("disabled"));
+    }
+    expected.owner = owner::on_target(object, evidence, decisions);
     expected
+}
+
+/// A function as towpath makes it; privileges are the source's, and those of the API's roles on
+/// what is always there.
+fn stand_in(expected: &mut SchemaObject, evidence: &Evidence<'_>, decisions: &Decisions) {
+    let Some(definition) = definition(expected, evidence) else {
+        return;
+    };
+    expected.comment = None;
+    expected.aspects = definition.aspects();
+    let is_of_platform = expected.extension.take().is_none();
+    let api = API_ROLES
+        .into_iter()
+        .filter(|role| decisions.role_goes(role));
+    for role in api.filter(|_| is_of_platform) {
+        let has = |grant: &Grant| grant.grantee == role && grant.privilege == "EXECUTE";
+        if !expected.grants.iter().any(has) {
+            expected.grants.insert(Grant {
+                grantee: role.to_owned(),
+                privilege: "EXECUTE".to_owned(),
+                column: None,
+                grantable: false,
+            });
+        }
+    }
+}
+
+/// The roles of a policy by the names that they have on the target.
+fn rename_roles(policy: &mut SchemaObject, decisions: &Decisions, master: &str) {
+    let Some(Value::Array(roles)) = policy.aspects.get_mut("roles") else {
+        return;
+    };
+    let mut names: Vec<String> = roles
+        .iter()
+        .filter_map(Value::as_str)
+        .filter_map(|role| role_on_target(role, decisions, master))
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    *roles = names.into_iter().map(Value::from).collect();
 }
 
 /// A role as it is made, with the memberships and settings that go.

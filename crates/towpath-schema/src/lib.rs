@@ -6,38 +6,58 @@
 //! exactly one decision with its reason.
 
 mod acl;
+mod all_privileges;
 mod appendix;
 mod body;
+mod build_path;
 mod bypass;
 mod classify;
 mod collision;
 mod constraint;
+mod cron;
 mod decision;
 mod dependents;
+mod depth;
 mod dump;
+mod effect;
 mod emulation;
 mod expected;
+mod json_web_token;
+mod large_object;
 mod options;
 mod order;
 mod owner;
+mod references;
 mod reserved;
 mod rewrite;
 mod role;
 mod rules;
 mod script;
+mod secret;
 mod setting;
 mod source;
+pub mod sql_files;
 mod statement;
 mod type_name;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_model::connection::ConnectionUrl;
 use towpath_model::inventory::ServerFacts;
 use towpath_model::schema::{CleanSchema, SchemaReport};
-use towpath_model::structure::Structure;
+use towpath_model::structure::{ObjectId, ObjectKind, Structure};
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_postgres::Session;
 
-pub use options::{CarryAuthUsers, SchemaOptions};
+pub use options::{
+    BrokenTriggers, CarryAuthUsers, LargeObjects, SchemaOptions, Secrets, ServiceRole,
+};
+
+/// Whether the user has event triggers, so that it is worth to ask the target whether its login
+/// makes them.
+pub fn has_event_triggers(structure: &Structure) -> bool {
+    rules::event_trigger::has_of_user(structure)
+}
 
 /// Makes the clean schema of the source. `structure` and `session` show the exported snapshot
 /// `snapshot_id`, and so does the dump: the three cannot disagree.
@@ -49,16 +69,21 @@ pub async fn clean_schema(
     target: &ServerFacts,
     options: &SchemaOptions,
 ) -> Result<CleanSchema> {
-    let source = source::read(session, structure).await?;
-    let dump = dump::read(
+    let unreadable = source::unreadable(session).await?;
+    // pg_dump has a session of its own, and takes as long as everything else that is read here.
+    let dumping = dump::read(
         url,
         snapshot_id,
         session.version_num(),
-        &source.unreadable,
+        &unreadable,
+        structure,
         options,
-    )
-    .await?;
-    make(&dump, structure, &source, target, options)
+    );
+    let reading = source::read(session, structure, unreadable.clone());
+    let ((dump, dumped_by), source) = tokio::try_join!(dumping, reading)?;
+    let mut clean = make(&dump, structure, &source, target, options)?;
+    clean.report.dumped_by = Some(dumped_by);
+    Ok(clean)
 }
 
 /// The pure part: everything that was read, to the clean schema.
@@ -74,26 +99,65 @@ fn make(
         source,
         target,
         options,
+        references: &references::References::read(structure, source),
     };
-    let mut decisions = rules::decide(&evidence)?;
+    let (mut decisions, lost) = rules::decide(&evidence)?;
     collision::refuse(&evidence, &decisions)?;
     let names = classify::Names::of(structure);
-    let pieces = statement::split(dump, &names)?;
+    let mut pieces = statement::split(dump, &names)?;
+    all_privileges::spell_out(&mut pieces, source.version_num, target.version_num)?;
     refuse_unseen(&decisions, source)?;
-    let scripts = script::assemble(&pieces, &evidence, &mut decisions)?;
-    let mut breaks_at_run_time = body::breaks(&evidence, &decisions);
+    references::disable_triggers(&evidence, &mut decisions);
+    let mut scripts = script::assemble(&pieces, &evidence, &mut decisions)?;
+    let secrets = secret::sift(&pieces, &evidence, &mut decisions, &mut scripts)?;
+    scripts.appendix.extend(cron::appendix(&source.jobs));
+    secret::hide(&mut scripts.appendix);
+    let extensions = rules::extension::reports(&evidence, &decisions, &lost);
+    let mut breaks_at_run_time = references::breaks(&evidence, &decisions);
     breaks_at_run_time.extend(bypass::breaks(&evidence, &decisions));
-    let expected = expected::structure(&evidence, &decisions);
+    let mut expected = expected::structure(&evidence, &decisions);
+    secrets.take_out_of(&mut expected, &evidence)?;
     Ok(CleanSchema {
+        needs: needs(&evidence, &decisions),
         pre_data: scripts.pre_data,
         post_data: scripts.post_data,
         report: SchemaReport {
             objects: decisions.into_reports(),
             breaks_at_run_time,
             appendix: scripts.appendix,
+            extensions,
+            secrets: secrets.reports,
+            dumped_by: None,
         },
         expected,
     })
+}
+
+/// What each object that goes needs, by the catalog and by the bodies of functions.
+fn needs(
+    evidence: &rules::Evidence<'_>,
+    decisions: &decision::Decisions,
+) -> BTreeMap<ObjectId, BTreeSet<ObjectId>> {
+    let mut needs: BTreeMap<ObjectId, BTreeSet<ObjectId>> = BTreeMap::new();
+    let mut add = |by: &ObjectId, on: &ObjectId| {
+        if by != on && decisions.is_replayed(by) && decisions.goes(on) {
+            needs.entry(by.clone()).or_default().insert(on.clone());
+        }
+    };
+    for (on, dependents) in &evidence.source.dependents {
+        dependents.iter().for_each(|by| add(by, on));
+    }
+    for (by, references) in evidence.references.all() {
+        if decisions.of(by).is_some() {
+            let named = references.iter().flat_map(|reference| &reference.objects);
+            // A body is not looked into when its function is made, but when one that calls it is
+            // unfolded into a table's definition.
+            named
+                .filter(|on| on.kind == ObjectKind::Function)
+                .for_each(|on| add(by, on));
+        }
+    }
+    needs
 }
 
 /// A table or sequence that goes must be readable, or its definition would be missing from the dump.

@@ -13,6 +13,46 @@ pub enum CarryAuthUsers {
     Never,
 }
 
+/// What lets `service_role` pass row-level security on a target that gives nobody BYPASSRLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ServiceRole {
+    /// A policy on each table with row-level security.
+    #[default]
+    Policies,
+    /// Nothing: it sees what policies leave it.
+    Nothing,
+}
+
+/// What becomes of text in the schema that looks like a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Secrets {
+    /// It stays on the source.
+    #[default]
+    Redact,
+    /// It goes along.
+    Carry,
+}
+
+/// Whether large objects go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LargeObjects {
+    /// They go: their contents as rows.
+    #[default]
+    Carry,
+    /// They stay on the source.
+    Leave,
+}
+
+/// What becomes of triggers whose function surely fails on the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BrokenTriggers {
+    /// They go as they are and are reported.
+    #[default]
+    Report,
+    /// They go disabled.
+    Disable,
+}
+
 /// Options of [`crate::clean_schema`].
 #[derive(Debug, Clone)]
 pub struct SchemaOptions {
@@ -22,6 +62,14 @@ pub struct SchemaOptions {
     pub target_owner: String,
     /// Whether `auth.users` goes.
     pub carry_auth_users: CarryAuthUsers,
+    /// What lets `service_role` pass row-level security.
+    pub service_role: ServiceRole,
+    /// What becomes of triggers that would make every write fail.
+    pub broken_triggers: BrokenTriggers,
+    /// What becomes of secrets.
+    pub secrets: Secrets,
+    /// Whether large objects go.
+    pub large_objects: LargeObjects,
     /// File of root certificates in PEM, when the URL names none.
     pub root_certificates: Option<PathBuf>,
 }

@@ -6,11 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pg_query::NodeEnum;
 use towpath_model::structure::{ObjectId, ObjectKind};
 
 use crate::source::Source;
-use crate::statement::{Piece, Section};
+use crate::statement::{Form, Piece, Section};
 
 /// Moves each function to right behind the last thing its definition needs.
 pub(crate) fn functions_early<'a>(pieces: &[&'a Piece], source: &Source) -> Vec<&'a Piece> {
@@ -65,7 +64,7 @@ fn take_ready<'a>(
 }
 
 fn is_function(piece: &Piece) -> bool {
-    piece.section == Section::PreData && matches!(piece.node, NodeEnum::CreateFunctionStmt(_))
+    piece.section == Section::PreData && piece.form == Form::Function
 }
 
 fn needs_of_functions(source: &Source) -> BTreeMap<&ObjectId, BTreeSet<&ObjectId>> {

@@ -47,6 +47,30 @@ pub(crate) fn restored<'a>(
     is_restored(object, owner, evidence, decisions).then_some(owner)
 }
 
+/// Who must own an object on the target; nobody where the kind has no owner, or where the server
+/// says who it is: what an extension brings, schema `public`, and what only a superuser owns.
+pub(crate) fn on_target(
+    object: &SchemaObject,
+    evidence: &Evidence<'_>,
+    decisions: &Decisions,
+) -> Option<String> {
+    object.owner.as_ref()?;
+    let of_server = matches!(
+        object.id.kind,
+        ObjectKind::Extension
+            | ObjectKind::Database
+            | ObjectKind::Language
+            | ObjectKind::EventTrigger
+            | ObjectKind::LargeObject
+    ) || object.id == ObjectId::global(ObjectKind::Schema, "public");
+    let master = evidence.options.target_owner.as_str();
+    (!of_server).then(|| {
+        restored(object, evidence, decisions)
+            .unwrap_or(master)
+            .to_owned()
+    })
+}
+
 fn is_restored(
     object: &SchemaObject,
     owner: &str,

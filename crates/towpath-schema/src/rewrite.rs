@@ -2,7 +2,8 @@
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AlterTableType, CreateFunctionStmt, CreatePolicyStmt, DefElem, Node, RoleSpec, RoleSpecType,
+    AlterTableType, CreateFunctionStmt, CreatePolicyStmt, CreateUserMappingStmt, DefElem, Node,
+    RoleSpec, RoleSpecType,
 };
 use serde_json::Value;
 use towpath_model::Result;
@@ -34,12 +35,33 @@ fn is_refused(name: &str, evidence: &Evidence<'_>) -> bool {
     !name.contains('.') && carriage(name, evidence) == Carriage::Privileged
 }
 
-/// A function without the settings that the target refuses.
+/// Attributes of a function that only a superuser gives, as aspects of the object and as options of
+/// the statement: <https://www.postgresql.org/docs/15/sql-createfunction.html>.
+const SUPERUSERS: [&str; 2] = ["leakproof", "support"];
+
+/// Those of its attributes that the target's master may not give.
+pub(crate) fn refused_attributes(
+    object: &SchemaObject,
+    evidence: &Evidence<'_>,
+) -> Vec<&'static str> {
+    if evidence.target.is_superuser {
+        return Vec::new();
+    }
+    let has = |attribute: &str| match object.aspects.get(attribute) {
+        Some(Value::Bool(is)) => *is,
+        other => other.is_some(),
+    };
+    SUPERUSERS.into_iter().filter(|name| has(name)).collect()
+}
+
+/// A function without the settings and attributes that the target refuses.
 pub(crate) fn function(statement: &CreateFunctionStmt, evidence: &Evidence<'_>) -> Result<String> {
     let mut statement = statement.clone();
+    let superusers = |name: &str| !evidence.target.is_superuser && SUPERUSERS.contains(&name);
     statement.options.retain(|option| match &option.node {
         Some(NodeEnum::DefElem(element)) => {
-            set_name(element).is_none_or(|name| !is_refused(name, evidence))
+            !superusers(&element.defname)
+                && set_name(element).is_none_or(|name| !is_refused(name, evidence))
         }
         _ => true,
     });
@@ -90,7 +112,7 @@ pub(crate) fn policy(
     rewritten.roles = statement
         .roles
         .iter()
-        .filter_map(|node| role_on_target(node, decisions, owner))
+        .filter_map(|node| node_on_target(node, decisions, owner))
         .collect();
     if rewritten.roles == statement.roles {
         return Ok(PolicyRoles::Same);
@@ -101,21 +123,47 @@ pub(crate) fn policy(
     deparse(&NodeEnum::CreatePolicyStmt(Box::new(rewritten))).map(PolicyRoles::Changed)
 }
 
-fn role_on_target(node: &Node, decisions: &Decisions, owner: &str) -> Option<Node> {
+fn node_on_target(node: &Node, decisions: &Decisions, owner: &str) -> Option<Node> {
     let Some(NodeEnum::RoleSpec(spec)) = &node.node else {
         return Some(node.clone());
     };
     if spec.roletype() != RoleSpecType::RolespecCstring {
         return Some(node.clone());
     }
-    let name = spec.rolename.as_str();
-    if name == USER_OWNER || name == owner {
-        return Some(Node {
-            node: Some(NodeEnum::RoleSpec(RoleSpec {
-                rolename: owner.to_owned(),
-                ..spec.clone()
-            })),
-        });
+    role_on_target(&spec.rolename, decisions, owner).map(|name| Node {
+        node: Some(NodeEnum::RoleSpec(RoleSpec {
+            rolename: name.to_owned(),
+            ..spec.clone()
+        })),
+    })
+}
+
+/// The name that a role has on the target, when it is there. `public` is everybody everywhere.
+pub(crate) fn role_on_target<'r>(
+    role: &'r str,
+    decisions: &Decisions,
+    owner: &'r str,
+) -> Option<&'r str> {
+    if role == USER_OWNER || role == owner {
+        return Some(owner);
     }
-    (decisions.role_goes(name) || is_server_role(name)).then(|| node.clone())
+    (role == "public" || decisions.role_goes(role) || is_server_role(role)).then_some(role)
+}
+
+/// Who a user mapping is of.
+pub(crate) fn user_mapping(
+    statement: &CreateUserMappingStmt,
+    decisions: &Decisions,
+    owner: &str,
+) -> Result<Option<String>> {
+    let mut rewritten = statement.clone();
+    if let Some(spec) = &mut rewritten.user
+        && spec.roletype() == RoleSpecType::RolespecCstring
+    {
+        match role_on_target(&spec.rolename, decisions, owner) {
+            Some(name) => spec.rolename = name.to_owned(),
+            None => return Ok(None),
+        }
+    }
+    deparse(&NodeEnum::CreateUserMappingStmt(rewritten)).map(Some)
 }

@@ -7,6 +7,7 @@ use towpath_model::structure::{ObjectId, ObjectKind, SchemaObject};
 use crate::decision::Decisions;
 use crate::reserved::{USER_OWNER, is_api_role, is_server_role};
 use crate::rules::Evidence;
+use crate::setting::{Carriage, carriage};
 
 /// From this version on the creator of a role is a member of it, but with admin rights only; what a
 /// member may is said membership by membership.
@@ -200,6 +201,7 @@ pub(crate) fn report(evidence: &Evidence<'_>, decisions: &mut Decisions) {
         if role.id.kind != ObjectKind::Role || !decisions.goes(&role.id) {
             continue;
         }
+        report_settings(role, evidence, decisions);
         let lost: Vec<String> = listed(role)
             .into_iter()
             .map(|membership| membership.of)
@@ -222,5 +224,24 @@ pub(crate) fn report(evidence: &Evidence<'_>, decisions: &mut Decisions) {
         } else {
             decisions.mark_changed(&role.id, &["memberships"], &reason);
         }
+    }
+}
+
+/// Names the settings that stay behind, in the report of the role that had them.
+fn report_settings(role: &SchemaObject, evidence: &Evidence<'_>, decisions: &mut Decisions) {
+    let Some(Value::Object(settings)) = role.aspects.get("settings") else {
+        return;
+    };
+    let lost: Vec<&str> = settings
+        .keys()
+        .filter(|name| carriage(name, evidence) != Carriage::Carried)
+        .map(String::as_str)
+        .collect();
+    if !lost.is_empty() {
+        let reason = format!(
+            "without its setting of {}: a secret, or one that the target's master may not give",
+            lost.join(", ")
+        );
+        decisions.explain(&role.id, &reason);
     }
 }

@@ -13,6 +13,8 @@ use crate::dump::Dump;
 use crate::source::{Body, Source};
 use crate::{CarryAuthUsers, SchemaOptions};
 
+mod target;
+
 /// A database in the making.
 #[derive(Default)]
 struct Scene {
@@ -116,7 +118,15 @@ impl Scene {
     }
 
     fn clean(self) -> Result<CleanSchema> {
-        let target = ServerFacts {
+        self.clean_with(|_, _| {})
+    }
+
+    /// With another target, or by other options.
+    fn clean_with(
+        self,
+        change: impl FnOnce(&mut ServerFacts, &mut SchemaOptions),
+    ) -> Result<CleanSchema> {
+        let mut target = ServerFacts {
             version_num: 150_018,
             system_identifier: None,
             database: "app".to_owned(),
@@ -130,13 +140,19 @@ impl Scene {
             uses_tls: true,
             available_extensions: BTreeMap::from([("citext".to_owned(), "1.6".to_owned())]),
             database_bytes: 0,
+            abilities: Default::default(),
         };
-        let options = SchemaOptions {
+        let mut options = SchemaOptions {
             pg_dump: "pg_dump".into(),
             target_owner: "towner".to_owned(),
             carry_auth_users: CarryAuthUsers::Auto,
+            service_role: Default::default(),
+            broken_triggers: Default::default(),
+            secrets: Default::default(),
+            large_objects: Default::default(),
             root_certificates: None,
         };
+        change(&mut target, &mut options);
         let structure = Structure::new(self.objects);
         crate::make(&self.dump, &structure, &self.source, &target, &options)
     }
@@ -337,7 +353,7 @@ fn what_the_user_left_in_a_managed_schema_goes() {
     let before = sql(&clean.pre_data);
     assert!(before.contains("CREATE FUNCTION auth.mine()") && !before.contains("auth.theirs"));
     assert!(before.contains("create schema if not exists \"auth\""));
-    assert!(before.contains("create or replace function auth.uid()"));
+    assert!(before.contains("create or replace function \"auth\".\"uid\"()"));
     assert!(sql(&clean.post_data).contains("grant usage on schema \"auth\" to \"anon\""));
 }
 
@@ -356,6 +372,8 @@ fn a_body_that_names_what_stays_behind_is_reported() {
         caller.clone(),
         Body {
             text: "begin perform net.http_post('x'); end".to_owned(),
+            language: "plpgsql".to_owned(),
+            search_path: None,
         },
     );
     let clean = scene.clean().unwrap();

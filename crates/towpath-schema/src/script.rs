@@ -11,19 +11,23 @@ use towpath_model::{ErrorKind, Failure, Result};
 
 use crate::acl::{self, Remains};
 use crate::appendix;
+use crate::build_path;
 use crate::bypass;
 use crate::constraint;
 use crate::decision::{Decisions, Verdict};
-use crate::emulation::stand_in;
+use crate::effect;
+use crate::emulation::{Definition, StandIn, stand_in};
+use crate::large_object;
 use crate::order;
 use crate::owner;
+use crate::references;
 use crate::reserved::API_ROLES;
 use crate::rewrite::{self, PolicyRoles};
 use crate::role;
-use crate::rules::{Evidence, forced_row_security};
+use crate::rules::{Evidence, POLICY_ROLES, database, forced_row_security, parameter, replaced};
 use crate::setting;
 use crate::statement::deparse;
-use crate::statement::{Piece, Section};
+use crate::statement::{Form, Piece, Section};
 
 /// Both scripts, and what was left out of them.
 #[derive(Debug, Default)]
@@ -53,25 +57,33 @@ pub(crate) fn assemble(
     let mut drafts = prelude(evidence, decisions);
     let (extensions, rest): (Vec<&Piece>, Vec<&Piece>) = pieces
         .iter()
-        .partition(|piece| matches!(piece.node, NodeEnum::CreateExtensionStmt(_)));
+        .partition(|piece| piece.form == Form::Extension);
     let (schemas, rest): (Vec<&Piece>, Vec<&Piece>) = rest
         .into_iter()
-        .partition(|piece| matches!(piece.node, NodeEnum::CreateSchemaStmt(_)));
+        .partition(|piece| piece.form == Form::Schema);
     let late = made_late(pieces);
     let mut appendix = Vec::new();
     for piece in schemas.into_iter().chain(extensions) {
         drafts.extend(replayed(piece, evidence, decisions, &late, &mut appendix)?);
     }
     drafts.extend(stand_ins(evidence, decisions));
+    drafts.extend(added_functions(evidence, decisions));
     for piece in order::functions_early(&rest, evidence.source) {
         drafts.extend(replayed(piece, evidence, decisions, &late, &mut appendix)?);
     }
+    drafts.extend(build_paths(evidence, decisions));
+    drafts.extend(disabled_triggers(evidence, decisions));
     drop_empty_default_privileges(&drafts, decisions);
     drafts.extend(refreshes(pieces, evidence, decisions));
+    drafts.extend(large_objects(evidence, decisions));
     drafts.extend(owner_grants(evidence, decisions));
+    drafts.extend(given(database::statements(evidence, decisions)));
+    drafts.extend(given(parameter::statements(evidence, decisions)));
     drafts.extend(bypass_policies(evidence, decisions));
     drafts.extend(restored_owners(evidence, decisions));
     drafts.extend(settings(evidence, decisions));
+    // Event triggers fire for whatever comes after them.
+    drafts.sort_by_key(|draft| draft.object.kind == ObjectKind::EventTrigger);
     owner::report(evidence, decisions);
     role::report(evidence, decisions);
     Ok(numbered(drafts, appendix))
@@ -88,6 +100,7 @@ fn numbered(drafts: Vec<Draft>, appendix: Vec<AppendixEntry>) -> Scripts {
                 phase: draft.phase,
                 object: draft.object.clone(),
                 table: draft.table.clone(),
+                effect: effect::of(&draft.sql, &draft.object),
                 sql: draft.sql.clone(),
             })
             .collect()
@@ -129,11 +142,12 @@ fn stand_ins(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Draft> {
         .collect();
     let mut drafts = Vec::new();
     let mut schemas = BTreeSet::new();
-    for id in evidence.structure.objects.keys() {
+    for object in evidence.structure.objects.values() {
+        let id = &object.id;
         if decisions.of(id) != Some(Decision::Emulated) {
             continue;
         }
-        let (Some(stand_in), Some(schema)) = (stand_in(id), &id.schema) else {
+        let (Some(definition), Some(schema)) = (definition(object, evidence), &id.schema) else {
             continue;
         };
         let draft = |phase, object: ObjectId, sql: String| Draft {
@@ -142,8 +156,9 @@ fn stand_ins(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Draft> {
             table: None,
             sql,
         };
-        drafts.push(draft(Phase::PreData, id.clone(), stand_in.sql.to_owned()));
-        if api_roles.is_empty() {
+        drafts.push(draft(Phase::PreData, id.clone(), definition.sql()));
+        // Who may call a member of an extension is as on the source.
+        if api_roles.is_empty() || object.extension.is_some() {
             continue;
         }
         let to = api_roles.join(", ");
@@ -157,6 +172,28 @@ fn stand_ins(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Draft> {
         }
     }
     drafts
+}
+
+/// Functions that only functions of towpath's own call.
+fn added_functions(evidence: &Evidence<'_>, decisions: &mut Decisions) -> Vec<Draft> {
+    let added = replaced::added(evidence, decisions);
+    replaced::report(&added, decisions);
+    added
+        .into_iter()
+        .map(|definition| Draft {
+            phase: Phase::PreData,
+            sql: definition.sql(),
+            object: definition.id,
+            table: None,
+        })
+        .collect()
+}
+
+/// What stands in for a function.
+pub(crate) fn definition(object: &SchemaObject, evidence: &Evidence<'_>) -> Option<Definition> {
+    stand_in(&object.id)
+        .map(StandIn::definition)
+        .or_else(|| replaced::definition(object, evidence))
 }
 
 /// A function as `grant` names it.
@@ -195,9 +232,8 @@ pub(crate) fn routine(id: &ObjectId) -> String {
 
 /// Relations that pg_dump makes after the data, because their definition needs a primary key.
 fn made_late(pieces: &[Piece]) -> BTreeSet<QualifiedName> {
-    let makes_relation = |piece: &&Piece| {
-        piece.section == Section::PostData && matches!(piece.node, NodeEnum::CreateTableAsStmt(_))
-    };
+    let makes_relation =
+        |piece: &&Piece| piece.section == Section::PostData && piece.form == Form::MaterializedView;
     pieces
         .iter()
         .filter(makes_relation)
@@ -251,7 +287,12 @@ fn replayed(
     let phase = phase_of(piece, late);
     let owner = evidence.options.target_owner.as_str();
     let is_emulated = decisions.of(object) == Some(Decision::Emulated);
-    Ok(match &piece.node {
+    let is_rewritten = piece.form != Form::Function || is_rewritten_function(object, decisions);
+    if piece.form == Form::Fixed || !is_rewritten {
+        let as_it_is = (!is_emulated).then(|| draft(phase, piece.sql.clone()));
+        return Ok(as_it_is.into_iter().collect());
+    }
+    Ok(match &piece.tree()? {
         NodeEnum::GrantStmt(s) => {
             let former = evidence
                 .structure
@@ -282,6 +323,14 @@ fn replayed(
         NodeEnum::CreateFunctionStmt(s) if is_rewritten_function(object, decisions) => {
             vec![draft(phase, rewrite::function(s, evidence)?)]
         }
+        NodeEnum::CreateUserMappingStmt(s) => match rewrite::user_mapping(s, decisions, owner)? {
+            Some(sql) => vec![draft(phase, sql)],
+            None => {
+                let verdict = Verdict::dropped("its role does not go");
+                decisions.set(object, "secret", verdict);
+                Vec::new()
+            }
+        },
         NodeEnum::CreatePolicyStmt(s) => {
             let exempt = piece
                 .subject
@@ -297,17 +346,17 @@ fn replayed(
             let roles = rewrite::policy(exempting.as_ref().unwrap_or(s), decisions, owner)?;
             if exempting.is_some() && roles != PolicyRoles::Nobody {
                 let reason = "lets through who passes row security on the source";
-                decisions.mark_changed(object, &bypass::CHANGED, reason);
+                decisions.mark_changed(object, &[], reason);
             }
             match roles {
                 PolicyRoles::Same => vec![draft(phase, sql)],
                 PolicyRoles::Changed(sql) => {
-                    decisions.mark_changed(object, &["roles"], "without roles that do not go");
+                    decisions.mark_changed(object, &[], "with the roles that go");
                     vec![draft(phase, sql)]
                 }
                 PolicyRoles::Nobody => {
                     let verdict = Verdict::dropped("applies only to roles that do not go");
-                    decisions.set(object, "policy-roles", verdict);
+                    decisions.set(object, POLICY_ROLES, verdict);
                     appendix.extend(appendix::entry(piece, decisions));
                     Vec::new()
                 }
@@ -346,7 +395,7 @@ fn written(remains: Remains, original: &str) -> Option<String> {
 }
 
 fn is_rewritten_function(object: &ObjectId, decisions: &Decisions) -> bool {
-    decisions.has_changed(object, "config")
+    decisions.has_changed(object, "definition")
 }
 
 fn constraint_drafts(
@@ -453,11 +502,37 @@ fn drop_empty_default_privileges(drafts: &[Draft], decisions: &mut Decisions) {
     }
 }
 
+/// Triggers that go disabled, behind whatever the dump says of their state.
+fn disabled_triggers(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Draft> {
+    references::disabling_statements(evidence, decisions)
+        .into_iter()
+        .map(|(object, table, sql)| Draft {
+            phase: Phase::Trigger,
+            object,
+            table: Some(table),
+            sql,
+        })
+        .collect()
+}
+
+/// Search paths of functions that are run where the session's is not in force.
+fn build_paths(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Draft> {
+    build_path::statements(evidence, decisions)
+        .into_iter()
+        .map(|(object, sql)| Draft {
+            phase: Phase::PreData,
+            object,
+            table: None,
+            sql,
+        })
+        .collect()
+}
+
 /// Contents of the materialized views that had any, in the order in which they were made.
 fn refreshes(pieces: &[Piece], evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Draft> {
     pieces
         .iter()
-        .filter(|piece| matches!(piece.node, NodeEnum::CreateTableAsStmt(_)))
+        .filter(|piece| piece.form == Form::MaterializedView)
         .filter(|piece| decisions.is_replayed(&piece.subject.object))
         .filter_map(|piece| {
             let table = piece.subject.table.clone()?;
@@ -504,8 +579,22 @@ pub(crate) fn all_privileges(
         ObjectKind::Function => ("routine", &["EXECUTE"]),
         ObjectKind::Type | ObjectKind::Domain => ("type", &["USAGE"]),
         ObjectKind::ForeignServer => ("foreign server", &["USAGE"]),
+        ObjectKind::LargeObject => ("large object", &["SELECT", "UPDATE"]),
         _ => return None,
     })
+}
+
+/// After the data, because they are made with it.
+fn large_objects(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Draft> {
+    large_object::statements(evidence, decisions)
+        .into_iter()
+        .map(|(object, sql)| Draft {
+            phase: Phase::Grant,
+            object,
+            table: None,
+            sql,
+        })
+        .collect()
 }
 
 fn owner_grants(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Draft> {
@@ -519,6 +608,8 @@ fn owner_grants(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Draft> {
             let name = match (&object.id.schema, object.id.kind) {
                 (_, ObjectKind::Function) => routine(&object.id),
                 (Some(schema), _) => QualifiedName::new(schema, &object.id.name).quoted(),
+                // A number, which must not be quoted.
+                (None, ObjectKind::LargeObject) => object.id.name.clone(),
                 (None, _) => quote_identifier(&object.id.name),
             };
             Some(Draft {
@@ -529,6 +620,16 @@ fn owner_grants(evidence: &Evidence<'_>, decisions: &Decisions) -> Vec<Draft> {
             })
         })
         .collect()
+}
+
+/// Privileges on what has no statement of its own in the dump.
+fn given(statements: Vec<(ObjectId, String)>) -> impl Iterator<Item = Draft> {
+    statements.into_iter().map(|(object, sql)| Draft {
+        phase: Phase::Grant,
+        object,
+        table: None,
+        sql,
+    })
 }
 
 /// Owners come back when everything is made and granted: until then the master has to be one.

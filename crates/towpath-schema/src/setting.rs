@@ -1,7 +1,9 @@
 //! Settings of roles and of the database: which may go, and how they are written.
 
 use towpath_model::name::{quote_identifier, quote_literal};
+use towpath_model::secret_text;
 
+use crate::options::Secrets;
 use crate::rules::Evidence;
 use crate::source::SettingRow;
 
@@ -25,10 +27,17 @@ const REFUSES_UNKNOWN: u32 = 150_000;
 
 /// Whether a setting of this name goes to the target.
 pub(crate) fn carriage(name: &str, evidence: &Evidence<'_>) -> Carriage {
-    let name = name.to_lowercase();
-    if looks_secret(&name) {
+    let is_secret = looks_secret(name)
+        || evidence
+            .source
+            .settings
+            .iter()
+            .filter(|row| row.name.eq_ignore_ascii_case(name))
+            .any(|row| secret_text::looks_secret(&row.value).is_some());
+    if is_secret && evidence.options.secrets == Secrets::Redact {
         return Carriage::Secret;
     }
+    let name = name.to_lowercase();
     // An operator who stops writers by this setting means the source, never the target.
     if name == "default_transaction_read_only" {
         return Carriage::Fence;

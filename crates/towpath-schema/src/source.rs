@@ -9,12 +9,17 @@ use towpath_model::name::QualifiedName;
 use towpath_model::structure::{ObjectId, ObjectKind, Structure};
 use towpath_postgres::Session;
 
+use crate::classify;
+use crate::cron::{self, Job};
+
 /// A catalog by name, and an OID in it.
 type Address = (String, u32);
 
 /// Facts of the source, all of one snapshot.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Source {
+    /// `server_version_num`.
+    pub version_num: u32,
     /// Objects that depend on an object, directly.
     pub dependents: BTreeMap<ObjectId, BTreeSet<ObjectId>>,
     /// Bodies of functions that are kept as text: the catalog knows nothing of what they name.
@@ -33,14 +38,41 @@ pub(crate) struct Source {
     pub extension_rows: BTreeSet<ObjectId>,
     /// Functions that triggers and event triggers call.
     pub trigger_functions: BTreeMap<ObjectId, ObjectId>,
+    /// Jobs of pg_cron.
+    pub jobs: Vec<Job>,
+    /// User mappings whose options the login may read.
+    pub readable_mappings: BTreeSet<ObjectId>,
     /// The server's `default_text_search_config`, which decides what one-argument searches find.
     pub text_search_config: Option<String>,
+    /// Built-in functions that share their names with others.
+    pub builtins: Vec<Builtin>,
+    /// Names of the server's own operators.
+    pub builtin_operators: BTreeSet<String>,
 }
 
 /// The text of a function.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Body {
     pub text: String,
+    pub language: String,
+    /// The search path that the function sets for itself, in the words of the catalog.
+    pub search_path: Option<String>,
+}
+
+/// A built-in function of the server's that shares its name with a function of somebody else.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Builtin {
+    pub name: String,
+    fewest: usize,
+    /// None with `variadic`.
+    most: Option<usize>,
+}
+
+impl Builtin {
+    /// Whether it can be called with so many arguments.
+    pub(crate) fn takes(&self, count: usize) -> bool {
+        self.fewest <= count && self.most.is_none_or(|most| count <= most)
+    }
 }
 
 /// One setting: of a role everywhere, of the database, or of a role in it.
@@ -64,12 +96,20 @@ struct AliasRow {
 struct BodyRow {
     oid: u32,
     body: String,
+    language: String,
+    search_path: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct NameRow {
     schema: String,
     name: String,
+}
+
+#[derive(Deserialize)]
+struct MappingRow {
+    name: String,
+    server: String,
 }
 
 #[derive(Deserialize)]
@@ -92,10 +132,24 @@ struct TriggerRow {
 const ALIASES: &str = include_str!("sql/aliases.sql");
 const DEPENDENCIES: &str = include_str!("sql/dependencies.sql");
 const SETTINGS: &str = include_str!("sql/settings.sql");
-const BODIES: &str = "select p.oid::int8 as oid, p.prosrc as body
+const BODIES: &str = "select p.oid::int8 as oid, p.prosrc as body, l.lanname as language,
+       (select pg_catalog.substr(s.setting, 13)
+        from pg_catalog.unnest(p.proconfig) as s (setting)
+        where s.setting like 'search\\_path=%') as search_path
 from pg_catalog.pg_proc p
 join pg_catalog.pg_language l on l.oid = p.prolang
 where p.oid >= 16384 and l.lanname not in ('c', 'internal') and p.prosqlbody is null";
+const BUILTINS: &str = "select distinct b.proname as name,
+       (b.pronargs - b.pronargdefaults)::int4 as fewest,
+       case when b.provariadic = 0 then b.pronargs::int4 end as most
+from pg_catalog.pg_proc b
+where b.pronamespace = 'pg_catalog'::regnamespace
+  and exists (select from pg_catalog.pg_proc p
+              where p.proname = b.proname and p.pronamespace <> b.pronamespace)
+order by 1, 2, 3";
+const BUILTIN_OPERATORS: &str = "select distinct 'pg_catalog' as schema, oprname as name
+from pg_catalog.pg_operator
+where oprnamespace = 'pg_catalog'::regnamespace";
 const POPULATED: &str = "select n.nspname as schema, c.relname as name
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -120,22 +174,35 @@ select 'pg_event_trigger', e.oid::int8, e.evtfoid::int8 from pg_catalog.pg_event
 const CONFIG_TABLES: &str = include_str!("sql/config_tables.sql");
 const TEXT_SEARCH_CONFIG: &str = "select pg_catalog.current_setting('default_text_search_config')";
 
+const READABLE_MAPPINGS: &str = "select m.usename as name, m.srvname as server
+from pg_catalog.pg_user_mappings m where m.umoptions is not null";
+
 /// Reads the facts.
-pub(crate) async fn read(session: &mut Session, structure: &Structure) -> Result<Source> {
+pub(crate) async fn read(
+    session: &mut Session,
+    structure: &Structure,
+    unreadable: Vec<QualifiedName>,
+) -> Result<Source> {
     let ids = Addresses::read(session, structure).await?;
     let edges: Vec<AliasRow> = session.fetch(DEPENDENCIES, &[]).await?;
     let bodies: Vec<BodyRow> = session.fetch(BODIES, &[]).await?;
     let triggers: Vec<TriggerRow> = session.fetch(TRIGGERS, &[]).await?;
     let populated: Vec<NameRow> = session.fetch(POPULATED, &[]).await?;
-    let unreadable: Vec<NameRow> = session.fetch(UNREADABLE, &[]).await?;
+    let operators: Vec<NameRow> = session.fetch(BUILTIN_OPERATORS, &[]).await?;
     let user_settings: Vec<NameRow> = session.fetch(USER_SETTINGS, &[]).await?;
     Ok(Source {
+        version_num: session.version_num(),
         dependents: dependents(&edges, &ids),
         bodies: bodies
             .into_iter()
             .filter_map(|row| {
                 let id = ids.plain(&("pg_proc".to_owned(), row.oid))?;
-                Some((id.clone(), Body { text: row.body }))
+                let body = Body {
+                    text: row.body,
+                    language: row.language,
+                    search_path: row.search_path,
+                };
+                Some((id.clone(), body))
             })
             .collect(),
         trigger_functions: triggers
@@ -153,9 +220,24 @@ pub(crate) async fn read(session: &mut Session, structure: &Structure) -> Result
             .map(|row| row.name.to_lowercase())
             .collect(),
         populated: populated.into_iter().map(NameRow::qualified).collect(),
-        unreadable: unreadable.into_iter().map(NameRow::qualified).collect(),
+        unreadable,
+        jobs: cron::read(session, structure).await?,
+        readable_mappings: session
+            .fetch::<MappingRow>(READABLE_MAPPINGS, &[])
+            .await?
+            .into_iter()
+            .map(|row| classify::user_mapping(&row.server, &row.name))
+            .collect(),
         text_search_config: session.scalar(TEXT_SEARCH_CONFIG, &[]).await?,
+        builtins: session.fetch(BUILTINS, &[]).await?,
+        builtin_operators: operators.into_iter().map(|row| row.name).collect(),
     })
+}
+
+/// The tables and sequences that the login may not read: pg_dump has to be told before it starts.
+pub(crate) async fn unreadable(session: &mut Session) -> Result<Vec<QualifiedName>> {
+    let rows: Vec<NameRow> = session.fetch(UNREADABLE, &[]).await?;
+    Ok(rows.into_iter().map(NameRow::qualified).collect())
 }
 
 /// A table that cannot be asked may hold rows, so it counts as one that does.

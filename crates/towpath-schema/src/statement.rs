@@ -4,6 +4,7 @@ use pg_query::NodeEnum;
 use towpath_model::{ErrorKind, Failure, Result};
 
 use crate::classify::{Names, Subject, subject};
+use crate::depth;
 use crate::dump::Dump;
 
 /// Which half of the dump a statement comes from.
@@ -18,9 +19,51 @@ pub(crate) enum Section {
 pub(crate) struct Piece {
     /// The original bytes, without leading comments and without the semicolon.
     pub sql: String,
-    pub node: NodeEnum,
+    pub form: Form,
     pub section: Section,
     pub subject: Subject,
+}
+
+/// What is remembered of a statement's tree. The trees of a schema of thousands of tables fill
+/// gigabytes; one that is needed is parsed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Extension,
+    Schema,
+    Function,
+    MaterializedView,
+    Grant,
+    DefaultPrivileges,
+    /// Any other that may be replayed changed.
+    Changeable,
+    /// One that is replayed as it is, or not at all.
+    Fixed,
+}
+
+impl Form {
+    fn of(node: &NodeEnum) -> Self {
+        match node {
+            NodeEnum::CreateExtensionStmt(_) => Self::Extension,
+            NodeEnum::CreateSchemaStmt(_) => Self::Schema,
+            NodeEnum::CreateFunctionStmt(_) => Self::Function,
+            NodeEnum::CreateTableAsStmt(_) => Self::MaterializedView,
+            NodeEnum::GrantStmt(_) => Self::Grant,
+            NodeEnum::AlterDefaultPrivilegesStmt(_) => Self::DefaultPrivileges,
+            NodeEnum::CreateStmt(_)
+            | NodeEnum::IndexStmt(_)
+            | NodeEnum::CreateSeqStmt(_)
+            | NodeEnum::AlterSeqStmt(_)
+            | NodeEnum::ViewStmt(_) => Self::Fixed,
+            _ => Self::Changeable,
+        }
+    }
+}
+
+impl Piece {
+    /// The tree, parsed again.
+    pub(crate) fn tree(&self) -> Result<NodeEnum> {
+        parse(&self.sql)
+    }
 }
 
 /// Splits both sections. Session settings of the dump are left out: whoever applies the statements
@@ -75,7 +118,7 @@ fn piece(sql: &str, section: Section, names: &Names) -> Result<Option<Piece>> {
     })?;
     Ok(Some(Piece {
         sql: sql.to_owned(),
-        node,
+        form: Form::of(&node),
         section,
         subject,
     }))
@@ -89,9 +132,15 @@ pub(crate) fn parse(sql: &str) -> Result<NodeEnum> {
             format!("could not parse a statement of the dump: {}", head(sql)),
         )
     };
-    let tree = pg_query::parse(sql, 0)
-        .map_err(|cause| failure().because(cause))?
-        .protobuf;
+    let tree = match pg_query::parse(sql, 0) {
+        // Valid, and too deep.
+        Err(pg_query::Error::Decode(cause)) => depth::shallower(sql)
+            .iter()
+            .find_map(|shallower| pg_query::parse(shallower, 0).ok())
+            .ok_or_else(|| failure().because(cause)),
+        other => other.map_err(|cause| failure().because(cause)),
+    }?
+    .protobuf;
     match <[_; 1]>::try_from(tree.stmts) {
         Ok([statement]) => statement
             .stmt
@@ -103,10 +152,16 @@ pub(crate) fn parse(sql: &str) -> Result<NodeEnum> {
 
 /// Writes a tree as SQL.
 pub(crate) fn deparse(node: &NodeEnum) -> Result<String> {
-    node.deparse(pg_query::DeparseOptions::default())
-        .map_err(|cause| {
-            Failure::new(ErrorKind::Schema, "could not write a rewritten statement").because(cause)
-        })
+    let failure = || Failure::new(ErrorKind::Schema, "could not write a rewritten statement");
+    let sql = node
+        .deparse(pg_query::DeparseOptions::default())
+        .map_err(|cause| failure().because(cause))?;
+    if sql.contains(depth::MARK) {
+        return Err(failure()
+            .because("its expression is nested too deep")
+            .hint("write the expression on the source as a function, and call that"));
+    }
+    Ok(sql)
 }
 
 /// The first words of a statement: names, never values.

@@ -10,7 +10,7 @@ use towpath_model::structure::{ObjectKind, SchemaObject, Structure};
 use towpath_model::verification::Difference;
 
 /// Tables and columns of the expected structure that the plan leaves out, and tables whose slices
-/// leave pages out.
+/// leave rows out.
 pub(crate) fn check(plan: &Plan, expected: &Structure) -> Vec<Difference> {
     let planned: HashMap<&QualifiedName, &PlannedTable> = plan
         .tables
@@ -36,12 +36,22 @@ pub(crate) fn check(plan: &Plan, expected: &Structure) -> Vec<Difference> {
             reason,
         }));
     }
+    let has_objects = expected
+        .objects
+        .keys()
+        .any(|id| id.kind == ObjectKind::LargeObject);
+    if has_objects && plan.tables.iter().all(|table| table.rows.is_table()) {
+        gaps.push(Difference::TableUnreadable {
+            table: QualifiedName::new("pg_catalog", "pg_largeobject"),
+            reason: "large objects are not in the export".to_owned(),
+        });
+    }
     for table in plan
         .tables
         .iter()
-        .filter(|table| !table.covers_every_page())
+        .filter(|table| !table.covers_everything())
     {
-        let reason = "the slices of its export leave pages out".to_owned();
+        let reason = "the slices of its export leave rows out".to_owned();
         gaps.push(Difference::TableUnreadable {
             table: table.name.clone(),
             reason,

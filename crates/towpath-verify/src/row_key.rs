@@ -101,6 +101,9 @@ fn readable(type_name: &str, bytes: &[u8]) -> String {
     };
     match type_name {
         "smallint" | "integer" | "bigint" => integer().unwrap_or_else(hex),
+        "oid" => bytes
+            .try_into()
+            .map_or_else(|_| hex(), |bytes| u32::from_be_bytes(bytes).to_string()),
         "uuid" => uuid(),
         "boolean" => (if bytes == [1] { "true" } else { "false" }).to_owned(),
         name if name == "text" || name.starts_with("character") || name == "name" => {

@@ -8,7 +8,7 @@ use towpath_model::connection::{ConnectionUrl, Side};
 use towpath_model::digest::RowDigest;
 use towpath_model::event::Stage;
 use towpath_model::name::{quote_identifier, quote_literal};
-use towpath_model::plan::{Format, PlannedTable};
+use towpath_model::plan::{Format, PlannedTable, RowSource};
 use towpath_model::verification::{Difference, TableProof};
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_postgres::Session;
@@ -167,26 +167,66 @@ pub(crate) async fn each_row_of(
     session
         .use_search_path(&context.plan.source.facts.search_path)
         .await?;
-    let statement = copy_statement(table, &context.key.null_marker());
+    let statement = copy_statement(table, session.side(), &context.key.null_marker());
     let copy = session.copy_out(&statement).await?;
     let columns = table.columns.len();
     each_row(&mut BytesIn::Server(copy), table.format, columns, visitor).await?;
     session.rollback().await
 }
 
-fn copy_statement(table: &PlannedTable, null_marker: &str) -> String {
-    let list = table
-        .columns
-        .iter()
-        .map(|c| quote_identifier(c))
-        .collect::<Vec<_>>()
-        .join(",");
+fn copy_statement(table: &PlannedTable, side: Side, null_marker: &str) -> String {
     let form = match table.format {
         Format::Binary => "format binary".to_owned(),
         Format::Csv => format!("format csv, null {}", quote_literal(null_marker)),
     };
+    let query = match table.rows {
+        RowSource::Table => rows_of_table(table, side),
+        RowSource::LargeObjects { page_bytes } => pages_of_large_objects(page_bytes),
+    };
+    format!("copy ({query}) to stdout ({form})")
+}
+
+/// On the source, a column that was not exported as it is must be read as it was exported; on the
+/// target it holds just that.
+fn rows_of_table(table: &PlannedTable, side: Side) -> String {
+    let column = |name: &String| match table.expressions.get(name) {
+        Some(expression) if side == Side::Source => expression.clone(),
+        _ => quote_identifier(name),
+    };
+    let list: Vec<String> = table.columns.iter().map(column).collect();
     format!(
-        "copy (select {list} from only {}) to stdout ({form})",
+        "select {} from only {}",
+        list.join(","),
         table.name.quoted()
+    )
+}
+
+/// Every page of every large object that is no hole, and the last page whatever it holds: its place
+/// tells the object's size.
+fn pages_of_large_objects(page_bytes: u32) -> String {
+    format!(
+        "with measured as (
+             select opened.oid, opened.size, pg_catalog.lo_close(opened.fd) as closed
+             from (
+                 select found.oid, found.fd, pg_catalog.lo_lseek64(found.fd, 0, 2) as size
+                 from (
+                     select oid, pg_catalog.lo_open(oid, 262144) as fd
+                     from pg_catalog.pg_largeobject_metadata
+                     offset 0
+                 ) as found
+                 offset 0
+             ) as opened
+         )
+         select oid, at * {page_bytes}, piece
+         from (
+             select m.oid, m.size, n.at,
+                    pg_catalog.lo_get(m.oid, n.at * {page_bytes}, {page_bytes}) as piece
+             from measured m,
+                  generate_series(0, greatest((m.size - 1) / {page_bytes}, 0)) as n (at)
+             where m.closed = 0
+             offset 0
+         ) as paged
+         where pg_catalog.octet_length(pg_catalog.btrim(piece, '\\x00'::pg_catalog.bytea)) > 0
+            or (at + 1) * {page_bytes} >= size"
     )
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::diff::DiffSide;
+
 /// Moves a Supabase project's database to Amazon RDS for PostgreSQL, proves the copy, and points
 /// Lambda functions at it, with a way back.
 #[derive(Debug, Parser)]
@@ -66,10 +68,12 @@ pub enum Command {
     Check,
     /// Show what a run would do; changes nothing but the plan file
     Plan(PlanArguments),
+    /// Show how two structures differ: source, target or a run; changes nothing
+    Diff(DiffArguments),
     /// Plan, export, load and verify; stops at the cutover gate; the same command resumes
     Run(RunArguments),
-    /// Export to the run store only
-    Export(RunArguments),
+    /// Export to the run store only; with --schema-only, write the clean schema as SQL files
+    Export(ExportArguments),
     /// Load a sealed export into the target
     Load(RunArguments),
     /// Prove that store and target hold what the source held
@@ -113,7 +117,21 @@ pub struct PlanArguments {
     pub output: Option<PathBuf>,
 }
 
-/// Arguments of `run`, `export` and `load`.
+/// Arguments of `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArguments {
+    /// source (its clean schema for the target), target, run or run:ID (what its target must have)
+    #[arg(value_name = "LEFT")]
+    pub left: DiffSide,
+    /// The other side
+    #[arg(value_name = "RIGHT")]
+    pub right: DiffSide,
+    /// Compare the catalogs as they are, with all that the clean schema leaves out or changes
+    #[arg(long)]
+    pub raw: bool,
+}
+
+/// Arguments of `run` and `load`.
 #[derive(Debug, Args)]
 pub struct RunArguments {
     /// Plan file made by `towpath plan -o`
@@ -131,6 +149,58 @@ pub struct RunArguments {
     /// Drop everything in the target database of this name first
     #[arg(long, value_name = "DATABASE")]
     pub replace: Option<String>,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// Those of a run.
+    #[command(flatten)]
+    pub run: RunArguments,
+    /// Write the clean schema as SQL that can be applied again and again; needs no store and
+    /// makes no run
+    #[arg(
+        long,
+        requires = "output",
+        conflicts_with_all = ["plan", "run", "new_run", "yes", "replace"]
+    )]
+    pub schema_only: bool,
+    /// Directory for the files; - for the whole schema on stdout
+    #[arg(short, long, value_name = "DIRECTORY", requires = "schema_only")]
+    pub output: Option<PathBuf>,
+    /// Write into a directory that holds files; those of an earlier export are replaced
+    #[arg(long, requires = "schema_only")]
+    pub force: bool,
+    /// Second half of the name of the file that holds the whole schema
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "clean_schema",
+        requires = "schema_only",
+        value_parser = migration_name
+    )]
+    pub name: String,
+    /// Do not ask the target: assume an RDS for PostgreSQL of this major version
+    #[arg(long, value_name = "MAJOR", requires = "schema_only", value_parser = clap::value_parser!(u32).range(15..=99))]
+    pub target_major: Option<u32>,
+    /// Master user of the assumed target
+    #[arg(
+        long,
+        value_name = "ROLE",
+        default_value = "postgres",
+        requires = "schema_only"
+    )]
+    pub target_owner: String,
+}
+
+/// What every tool that reads migrations takes.
+fn migration_name(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if !text.is_empty() && text.len() <= 100 && text.chars().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("use lower-case letters, digits and underscores".to_owned())
+    }
 }
 
 /// Arguments of `verify`.

@@ -1,6 +1,6 @@
 //! The report of a run: gathered from its store, written as JSON and Markdown.
 
-mod markdown;
+pub mod markdown;
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;

@@ -8,6 +8,7 @@ use towpath_model::manifest::FileEntry;
 use towpath_model::plan::Plan;
 use towpath_model::schema::{CleanSchema, ExpectedStructure, SchemaReport};
 use towpath_model::script::{self, Statement};
+use towpath_model::structure::Structure;
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_store::RunStore;
 
@@ -107,11 +108,21 @@ pub async fn key(store: &RunStore) -> Result<RunKey> {
     Ok(store.require_document::<KeyDocument>(RUN_KEY).await?.key)
 }
 
-/// The schema scripts, proven to be those of the plan.
-pub async fn scripts(store: &RunStore, plan: &Plan) -> Result<(Vec<Statement>, Vec<Statement>)> {
-    let pre_data = one_script(store, PRE_DATA, plan.pre_data).await?;
-    let post_data = one_script(store, POST_DATA, plan.post_data).await?;
-    Ok((pre_data, post_data))
+/// The clean schema, its scripts proven to be those of the plan.
+pub async fn clean_schema(store: &RunStore, plan: &Plan) -> Result<CleanSchema> {
+    Ok(CleanSchema {
+        pre_data: one_script(store, PRE_DATA, plan.pre_data).await?,
+        post_data: one_script(store, POST_DATA, plan.post_data).await?,
+        report: schema_report(store).await?,
+        expected: expected(store).await?,
+        ..CleanSchema::default()
+    })
+}
+
+/// The structure that the target must have.
+pub async fn expected(store: &RunStore) -> Result<Structure> {
+    let document: ExpectedStructure = store.require_document(EXPECTED).await?;
+    Ok(document.structure)
 }
 
 async fn one_script(store: &RunStore, key: &str, expected: Hash) -> Result<Vec<Statement>> {

@@ -135,10 +135,28 @@ pub const SETTINGS: &[SettingSpec] = &[
         "auto: carry auth.users when something of yours depends on it; never: do not",
     ),
     setting(
+        "schema.broken_triggers",
+        "TOWPATH_BROKEN_TRIGGERS",
+        "report",
+        "report: triggers whose function surely fails on the target go as they are and are listed; disable: they go disabled",
+    ),
+    setting(
         "schema.large_objects",
         "TOWPATH_LARGE_OBJECTS",
-        "refuse",
-        "refuse: stop when the source holds large objects; leave: leave them behind",
+        "carry",
+        "carry: large objects go along under their OIDs; leave: leave them behind; refuse: stop when the source holds some",
+    ),
+    setting(
+        "schema.service_role",
+        "TOWPATH_SERVICE_ROLE",
+        "policies",
+        "policies: a policy on each table lets service_role pass row security; none: it sees what policies leave it",
+    ),
+    setting(
+        "schema.secrets",
+        "TOWPATH_SECRETS",
+        "redact",
+        "redact: secrets found in schema text and migration history stay on the source; carry: they go along",
     ),
     setting(
         "verify.max_differences",

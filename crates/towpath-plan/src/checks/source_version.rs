@@ -2,7 +2,10 @@
 
 use towpath_model::plan::CheckResult;
 
-use super::{Facts, fail, pass};
+use super::{Facts, fail, pass, warn};
+
+/// The newest version that was tried as a source.
+const NEWEST_TRIED: u32 = 18;
 
 pub(super) fn check(facts: &Facts<'_>) -> CheckResult {
     const CHECK: &str = "source-version";
@@ -12,6 +15,15 @@ pub(super) fn check(facts: &Facts<'_>) -> CheckResult {
             CHECK,
             format!("the source is PostgreSQL {major}"),
             "upgrade the Supabase project to PostgreSQL 15 or newer first",
+        );
+    }
+    if major > NEWEST_TRIED {
+        return warn(
+            CHECK,
+            format!(
+                "the source is PostgreSQL {major}, and nothing newer than {NEWEST_TRIED} was tried"
+            ),
+            "rehearse first, and look at what verification says about the structure",
         );
     }
     pass(CHECK, format!("PostgreSQL {major}"))

@@ -1,9 +1,16 @@
-//! A table of the same name and another structure is never silently kept.
+//! Objects of the same name and another structure are never silently kept, nor strangers among them.
 
+use towpath_model::convergence::Convergence;
+use towpath_model::expectation::Expectation;
 use towpath_model::plan::CheckResult;
-use towpath_model::structure::{ObjectKind, SchemaObject};
+use towpath_model::readable::{self, Sides};
 
-use super::{Facts, TargetState, fail, pass};
+use super::{Facts, TargetState, fail, pass, some_of};
+
+const SIDES: Sides<'static> = Sides {
+    expected: "source",
+    found: "target",
+};
 
 pub(super) fn check(facts: &Facts<'_>) -> CheckResult {
     const CHECK: &str = "target-structure";
@@ -13,73 +20,32 @@ pub(super) fn check(facts: &Facts<'_>) -> CheckResult {
     if facts.will_be_cleared {
         return pass(CHECK, "will be cleared before the load");
     }
-    let differing = facts
-        .schema
-        .expected
-        .objects
-        .values()
-        .filter(|object| object.id.kind == ObjectKind::Table)
-        .find_map(|expected| {
-            let there = facts.target_structure.objects.get(&expected.id)?;
-            column_difference(expected, there).map(|how| (expected, how))
-        });
-    match differing {
-        None => pass(CHECK, "no table of the same name with another structure"),
-        Some((table, how)) => fail(
-            CHECK,
-            format!(
-                "{} exists on the target with another structure: {how}",
-                table.id
-            ),
-            format!(
-                "rename or drop it, use an empty database, or clear this one with --replace {}",
-                facts.target.database
-            ),
+    let schema = facts.schema;
+    let expectation = Expectation::new(&schema.expected, &schema.report);
+    let statements = schema.pre_data.iter().chain(&schema.post_data);
+    let convergence = Convergence::new(
+        &expectation,
+        facts.target_structure,
+        &facts.target.user,
+        statements,
+    );
+    let conflicts: Vec<String> = convergence
+        .conflicts()
+        .iter()
+        .map(|conflict| readable::line(conflict, SIDES))
+        .collect();
+    if conflicts.is_empty() {
+        return pass(CHECK, "nothing that is there is different or in the way");
+    }
+    fail(
+        CHECK,
+        format!(
+            "the target has objects of another structure: {}",
+            some_of(&conflicts)
         ),
-    }
-}
-
-/// The first column that differs, said so that a person can act.
-fn column_difference(expected: &SchemaObject, there: &SchemaObject) -> Option<String> {
-    let columns = |object: &SchemaObject| {
-        object
-            .aspects
-            .get("columns")
-            .and_then(|v| v.as_array())
-            .cloned()
-            .unwrap_or_default()
-    };
-    let (wanted, found) = (columns(expected), columns(there));
-    let text = |column: &serde_json::Value, field: &str| {
-        column
-            .get(field)
-            .and_then(|v| v.as_str())
-            .unwrap_or("?")
-            .to_owned()
-    };
-    for (place, column) in wanted.iter().enumerate() {
-        match found.get(place) {
-            None => return Some(format!("column {} is missing", text(column, "name"))),
-            Some(other) if text(other, "name") != text(column, "name") => {
-                return Some(format!(
-                    "column {} is {}, expected {}",
-                    place + 1,
-                    text(other, "name"),
-                    text(column, "name")
-                ));
-            }
-            Some(other) if text(other, "type") != text(column, "type") => {
-                return Some(format!(
-                    "column {} is {}, expected {}",
-                    text(column, "name"),
-                    text(other, "type"),
-                    text(column, "type")
-                ));
-            }
-            Some(_) => {}
-        }
-    }
-    found
-        .get(wanted.len())
-        .map(|column| format!("column {} is extra", text(column, "name")))
+        format!(
+            "`towpath diff source target` shows all of it; change or drop these objects, use another database, or clear this one with --replace {}",
+            facts.target.database
+        ),
+    )
 }

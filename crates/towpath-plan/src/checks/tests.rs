@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use towpath_model::QualifiedName;
-use towpath_model::inventory::RelationKind;
+use towpath_model::inventory::{Migration, RelationKind};
+use towpath_model::schema::{Certainty, RuntimeBreak};
+use towpath_model::schema::{ExtensionFate, ExtensionReport, SecretFate, SecretReport};
 use towpath_model::structure::{ObjectId, ObjectKind, SchemaObject};
 
 use super::*;
@@ -23,6 +25,7 @@ fn server(user: &str) -> ServerFacts {
         uses_tls: true,
         available_extensions: BTreeMap::new(),
         database_bytes: 0,
+        abilities: Default::default(),
     }
 }
 
@@ -65,9 +68,13 @@ struct World {
     relation: Relation,
     schema: CleanSchema,
     target_structure: Structure,
+    filled_tables: Vec<QualifiedName>,
     state: TargetState,
     will_be_cleared: bool,
-    large_objects: u64,
+    large_objects: LargeObjects,
+    fate: LargeObjectFate,
+    foreign: ForeignLargeObjects,
+    migrations: Option<MigrationHistory>,
     store_problem: Option<(String, String)>,
 }
 
@@ -83,9 +90,13 @@ impl World {
             relation: relation("orders"),
             schema: CleanSchema::default(),
             target_structure: Structure::default(),
+            filled_tables: Vec::new(),
             state: TargetState::Untouched,
             will_be_cleared: false,
-            large_objects: 0,
+            large_objects: LargeObjects::default(),
+            fate: LargeObjectFate::Carry,
+            foreign: ForeignLargeObjects::default(),
+            migrations: None,
             store_problem: None,
         }
     }
@@ -102,10 +113,14 @@ impl World {
             relations: &[&self.relation],
             schema: &self.schema,
             target_structure: &self.target_structure,
+            filled_tables: &self.filled_tables,
             target_state: self.state.clone(),
             will_be_cleared: self.will_be_cleared,
-            large_objects: self.large_objects,
-            leave_large_objects: false,
+            large_objects: &self.large_objects,
+            large_object_fate: self.fate,
+            target_large_objects: &self.foreign,
+            migrations: self.migrations.as_ref(),
+            secrets: Handling::Redact,
             store_problem: self.store_problem.clone(),
         })
     }
@@ -156,9 +171,14 @@ fn an_owner_is_not_filtered_unless_forced() {
 #[test]
 fn each_broken_fact_fails_its_check() {
     type Break = fn(&mut World);
-    let cases: [(&str, Break); 8] = [
+    let cases: [(&str, Break); 9] = [
         ("source-readable", |world| world.relation.readable = false),
-        ("source-large-objects", |world| world.large_objects = 3),
+        ("source-large-objects", |world| {
+            world.large_objects.count = 3;
+            world.large_objects.unreadable = 1;
+            world.large_objects.unreadable_oids = vec![700_001];
+        }),
+        ("target-large-objects", |world| world.foreign.count = 1),
         ("source-version", |world| world.source.version_num = 130_001),
         ("target-version", |world| world.target.version_num = 140_001),
         ("target-login", |world| {
@@ -168,7 +188,7 @@ fn each_broken_fact_fails_its_check() {
             world.target.encoding = "SQL_ASCII".to_owned()
         }),
         ("target-empty", |world| {
-            world.state = TargetState::OtherRun("x".to_owned())
+            world.filled_tables = vec![QualifiedName::new("app", "orders")]
         }),
         ("store", |world| {
             world.store_problem = Some(("gone".to_owned(), "mend".to_owned()))
@@ -195,6 +215,8 @@ fn warnings_do_not_block() {
 fn a_target_that_will_be_cleared_warns_of_what_it_loses() {
     let mut world = World::sound();
     world.target_structure = Structure::new([table("orders", serde_json::json!([]))]);
+    assert_eq!(world.verdict("target-structure").0, Verdict::Fail);
+    world.filled_tables = vec![QualifiedName::new("public", "orders")];
     assert_eq!(world.verdict("target-empty").0, Verdict::Fail);
     world.will_be_cleared = true;
     let (verdict, finding) = world.verdict("target-empty");
@@ -218,21 +240,199 @@ fn another_structure_is_shown_column_by_column() {
     world.schema.expected = Structure::new([expected.clone()]);
     world.target_structure = Structure::new([expected]);
     assert_eq!(world.verdict("target-structure").0, Verdict::Pass);
-    assert_eq!(world.verdict("target-empty").0, Verdict::Fail);
+    assert_eq!(world.verdict("target-empty").0, Verdict::Pass);
+    world.state = TargetState::OtherRun("20260101-000000-abcd".to_owned());
+    assert_eq!(
+        world.verdict("target-empty").0,
+        Verdict::Pass,
+        "no row of it is left"
+    );
+    world.state = TargetState::Untouched;
     for (columns, part) in [
         (
             serde_json::json!([column("id", "integer")]),
-            "id is integer, expected bigint",
+            "column id: type: target integer, source bigint",
         ),
-        (serde_json::json!([]), "column id is missing"),
+        (serde_json::json!([]), "column id: only in source"),
         (
             serde_json::json!([column("id", "bigint"), column("x", "text")]),
-            "column x is extra",
+            "column x: only in target",
         ),
     ] {
         world.target_structure = Structure::new([table("orders", columns)]);
         let (verdict, finding) = world.verdict("target-structure");
         assert_eq!(verdict, Verdict::Fail);
         assert!(finding.contains(part), "{finding}");
+    }
+}
+
+#[test]
+fn large_objects_go_stay_or_stop_the_run() {
+    let mut world = World::sound();
+    world.large_objects.count = 3;
+    let (verdict, finding) = world.verdict("source-large-objects");
+    assert_eq!(verdict, Verdict::Pass);
+    assert!(finding.contains('3'), "{finding}");
+    world.fate = LargeObjectFate::Leave;
+    assert_eq!(world.verdict("source-large-objects").0, Verdict::Warn);
+    world.fate = LargeObjectFate::Refuse;
+    assert_eq!(world.verdict("source-large-objects").0, Verdict::Fail);
+    world.fate = LargeObjectFate::Carry;
+    world.large_objects.unreadable = 9;
+    world.large_objects.unreadable_oids = (700_001..700_007).collect();
+    let (verdict, finding) = world.verdict("source-large-objects");
+    assert_eq!(verdict, Verdict::Fail);
+    assert!(finding.contains("9 large objects: 700001"), "{finding}");
+    assert!(finding.contains("700005 and 4 more"), "{finding}");
+}
+
+#[test]
+fn a_taken_oid_is_named() {
+    let mut world = World::sound();
+    world.foreign = ForeignLargeObjects {
+        count: 2,
+        taken: vec![700_001],
+    };
+    let (verdict, finding) = world.verdict("target-large-objects");
+    assert_eq!(verdict, Verdict::Fail);
+    assert!(finding.contains("700001"), "{finding}");
+    world.will_be_cleared = true;
+    assert_eq!(world.verdict("target-large-objects").0, Verdict::Warn);
+    world.will_be_cleared = false;
+    world.state = TargetState::ThisRun;
+    assert_eq!(world.verdict("target-large-objects").0, Verdict::Pass);
+}
+
+#[test]
+fn a_history_with_a_secret_warns_and_names_the_version() {
+    let mut world = World::sound();
+    let migration = |version: &str, holds_secret| Migration {
+        version: version.to_owned(),
+        name: None,
+        has_statements: true,
+        fingerprint: None,
+        holds_secret,
+    };
+    let mut history = MigrationHistory {
+        migrations: vec![migration("0001", false), migration("0002", false)],
+        now: "20261122170000".to_owned(),
+    };
+    world.migrations = Some(history.clone());
+    assert_eq!(world.verdict("migration-history").0, Verdict::Pass);
+    history.migrations[1].holds_secret = true;
+    world.migrations = Some(history);
+    let (verdict, finding) = world.verdict("migration-history");
+    assert_eq!(verdict, Verdict::Warn);
+    assert!(finding.ends_with("stay on the source: 0002"), "{finding}");
+}
+
+#[test]
+fn what_fails_the_load_stops_the_plan_and_what_fails_later_is_told() {
+    let broken = |kind, certainty, during_load| RuntimeBreak {
+        certainty,
+        during_load,
+        ..RuntimeBreak::new(
+            ObjectId::on(kind, "public", "orders", "x"),
+            "net.http_post",
+            "it fails",
+        )
+    };
+    let mut world = World::sound();
+    world.schema.report.breaks_at_run_time =
+        vec![broken(ObjectKind::Policy, Certainty::Perhaps, false)];
+    let (verdict, finding) = world.verdict("schema-run-time");
+    assert_eq!(verdict, Verdict::Warn);
+    assert!(finding.contains("perhaps needs net.http_post"), "{finding}");
+    let trigger = broken(ObjectKind::Trigger, Certainty::Surely, false);
+    world.schema.report.breaks_at_run_time.push(trigger);
+    let (verdict, finding) = world.verdict("schema-run-time");
+    assert_eq!(verdict, Verdict::Warn);
+    assert!(
+        finding.contains("writes to their tables will fail"),
+        "{finding}"
+    );
+    let index = broken(ObjectKind::Index, Certainty::Surely, true);
+    world.schema.report.breaks_at_run_time.push(index);
+    let (verdict, finding) = world.verdict("schema-run-time");
+    assert_eq!(verdict, Verdict::Fail);
+    assert!(finding.contains("index x on public.orders"), "{finding}");
+}
+
+fn extension(name: &str, fate: ExtensionFate) -> ExtensionReport {
+    ExtensionReport {
+        name: name.to_owned(),
+        version: "1.10".to_owned(),
+        offered: (fate != ExtensionFate::Absent).then(|| "1.9".to_owned()),
+        fate,
+        unlisted: false,
+        lost: Vec::new(),
+    }
+}
+
+#[test]
+fn an_extension_that_changes_something_is_told() {
+    let mut world = World::sound();
+    world.schema.report.extensions = vec![
+        extension("pg_net", ExtensionFate::Absent),
+        extension("citext", ExtensionFate::Same),
+    ];
+    let (verdict, finding) = world.verdict("extensions");
+    assert_eq!(verdict, Verdict::Pass);
+    assert!(finding.contains("pg_net"), "{finding}");
+
+    let lost = ObjectId::of(ObjectKind::View, "public", "reached");
+    for (change, told) in [
+        (
+            extension("vector", ExtensionFate::Older),
+            "vector comes in version 1.9, the source has 1.10",
+        ),
+        (
+            extension("pgjwt", ExtensionFate::Replaced),
+            "same signatures",
+        ),
+        (
+            ExtensionReport {
+                lost: vec![lost],
+                ..extension("pg_net", ExtensionFate::Absent)
+            },
+            "without it 1 do not go: view public.reached",
+        ),
+        (
+            ExtensionReport {
+                unlisted: true,
+                ..extension("citext", ExtensionFate::Same)
+            },
+            "rds.extensions does not name it",
+        ),
+    ] {
+        world.schema.report.extensions = vec![change];
+        let (verdict, finding) = world.verdict("extensions");
+        assert_eq!(verdict, Verdict::Warn);
+        assert!(finding.contains(told), "{finding}");
+    }
+}
+
+#[test]
+fn secrets_are_told_by_where_they_are() {
+    let mut world = World::sound();
+    assert_eq!(world.verdict("schema-secrets").0, Verdict::Pass);
+    for (fate, told) in [
+        (
+            SecretFate::LeftOut,
+            "stays on the source: trigger hook on public.orders (API key)",
+        ),
+        (
+            SecretFate::Carried,
+            "goes along into the run store and onto the target: trigger hook",
+        ),
+    ] {
+        world.schema.report.secrets = vec![SecretReport {
+            object: ObjectId::on(ObjectKind::Trigger, "public", "orders", "hook"),
+            kind: "API key".to_owned(),
+            fate,
+        }];
+        let (verdict, finding) = world.verdict("schema-secrets");
+        assert_eq!(verdict, Verdict::Warn);
+        assert!(finding.contains(told), "{finding}");
     }
 }

@@ -4,16 +4,25 @@
 //! are qualified only under the empty search path that it pins.
 
 mod binary;
+mod filled;
+mod large_objects;
+mod migrations;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use towpath_model::Result;
-use towpath_model::inventory::{Column, Relation, RelationKind, SequenceState, ServerFacts};
+use towpath_model::inventory::{
+    Abilities, Column, Relation, RelationKind, SequenceState, ServerFacts,
+};
 use towpath_model::name::QualifiedName;
 use towpath_model::{ErrorKind, Failure};
 
 use self::binary::Types;
+pub use self::filled::filled_tables;
+pub use self::large_objects::{large_object_oids, large_objects, large_objects_among};
+pub use self::migrations::migration_history;
+use crate::error::ServerError;
 use crate::session::Session;
 
 /// Sequences asked for in one statement: the parser nests as deep as there are branches.
@@ -54,6 +63,11 @@ struct ServerRow {
     uses_tls: bool,
     available_extensions: BTreeMap<String, String>,
     database_bytes: u64,
+    allowed_extensions: Option<String>,
+    listed_extensions: Option<String>,
+    preloaded: Option<String>,
+    cron_database: Option<String>,
+    owns_database: bool,
 }
 
 impl ServerRow {
@@ -72,8 +86,68 @@ impl ServerRow {
             uses_tls: self.uses_tls,
             available_extensions: self.available_extensions,
             database_bytes: self.database_bytes,
+            abilities: Abilities {
+                allowed_extensions: self
+                    .allowed_extensions
+                    .map(|list| names(&list))
+                    .filter(|names| !names.is_empty() && !names.contains("*")),
+                listed_extensions: self.listed_extensions.map(|list| names(&list)),
+                preloaded: self.preloaded.map(|list| names(&list)),
+                cron_database: self.cron_database.filter(|name| !name.is_empty()),
+                owns_database: self.owns_database,
+                makes_event_triggers: self.is_superuser,
+            },
         }
     }
+}
+
+/// The names of a list as settings hold it. Libraries may come with a path before them.
+fn names(list: &str) -> BTreeSet<String> {
+    list.split(',')
+        .map(|name| name.trim().trim_matches('"'))
+        .map(|name| name.rsplit('/').next().unwrap_or(name))
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// A name that no function has: only the server could make one in this schema.
+const PROBE: &str = "create event trigger \"towpath asks\" on sql_drop \
+    execute function pg_catalog.\"towpath asks and makes nothing\"()";
+
+/// Whether the login may make event triggers.
+///
+/// PostgreSQL wants a superuser; managed servers let others through by a hook that shows in no
+/// catalog. So it is tried, with a function that does not exist: the server looks at the right
+/// before it looks for the function, and refuses in either case before anything is written. The
+/// transaction around it is rolled back.
+pub async fn makes_event_triggers(session: &mut Session) -> Result<bool> {
+    session.execute("begin").await?;
+    let refusal = session.execute(PROBE).await.err();
+    session.rollback().await?;
+    match refusal.as_ref().and_then(server_code) {
+        Some(UNDEFINED_FUNCTION) => Ok(true),
+        Some(INSUFFICIENT_PRIVILEGE | READ_ONLY) => Ok(false),
+        _ => Err(refusal
+            .unwrap_or_else(|| Failure::new(ErrorKind::Internal, "the probe was not refused"))
+            .while_doing("could not ask whether event triggers can be made")),
+    }
+}
+
+const UNDEFINED_FUNCTION: &str = "42883";
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+const READ_ONLY: &str = "25006";
+
+/// The SQLSTATE at the root of a failure.
+fn server_code(failure: &Failure) -> Option<&str> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(failure);
+    while let Some(error) = cause {
+        if let Some(server) = error.downcast_ref::<ServerError>() {
+            return Some(&server.code);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Reads every relation that holds rows, sorted by name: ordinary tables with leaf partitions and
@@ -225,19 +299,6 @@ fn unequal(asked: usize, answered: usize) -> Failure {
         ErrorKind::Internal,
         format!("asked for {asked} sequences, got {answered}"),
     )
-}
-
-/// Counts the large objects of the database.
-pub async fn has_large_objects(session: &mut Session) -> Result<u64> {
-    #[derive(Deserialize)]
-    struct Row {
-        count: u64,
-    }
-    let row: Row = session
-        .fetch_one(include_str!("large_objects.sql"), &[])
-        .await
-        .map_err(|failure| failure.while_doing("could not count large objects"))?;
-    Ok(row.count)
 }
 
 /// Reads the names of all schemas but the system's own, sorted.

@@ -25,7 +25,17 @@ select pg_catalog.current_setting('server_version_num')::int8 as version_num,
        coalesce((select pg_catalog.jsonb_object_agg(e.name, e.default_version)
                  from pg_catalog.pg_available_extensions e
                  where e.default_version is not null), '{}') as available_extensions,
-       pg_catalog.pg_database_size(d.oid) as database_bytes
+       pg_catalog.pg_database_size(d.oid) as database_bytes,
+       pg_catalog.current_setting('rds.allowed_extensions', true) as allowed_extensions,
+       pg_catalog.current_setting('rds.extensions', true) as listed_extensions,
+       -- Hidden from logins that may not read it, where current_setting() would refuse.
+       (select s.setting
+        from pg_catalog.pg_settings s
+        where s.name = 'shared_preload_libraries') as preloaded,
+       (select s.setting
+        from pg_catalog.pg_settings s
+        where s.name = 'cron.database_name') as cron_database,
+       pg_catalog.pg_has_role(d.datdba, 'USAGE') as owns_database
 from pg_catalog.pg_database d
 join pg_catalog.pg_roles r on r.rolname = current_user
 where d.datname = pg_catalog.current_database()

@@ -9,8 +9,11 @@ select n.nspname as schema,
                                            when 'b' then 'builtin'
                                            else c.collprovider::text end,
            'deterministic', c.collisdeterministic,
-           'encoding', case when c.collencoding >= 0
-               then pg_catalog.pg_encoding_to_char(c.collencoding) end,
+           -- `create collation … from "C"` is for every encoding; dumped and restored, for this one.
+           'encoding', (select pg_catalog.pg_encoding_to_char(c.collencoding)
+                        from pg_catalog.pg_database d
+                        where d.datname = pg_catalog.current_database()
+                          and c.collencoding not in (-1, d.encoding)),
            'collate', c.collcollate,
            'ctype', c.collctype,
            -- Its own column since 15, renamed in 17; rules since 16.

@@ -5,6 +5,11 @@ select a.attrelid::int8 as oid,
                'name', a.attname,
                'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
                'not_null', a.attnotnull,
+               -- A constraint of its own since 18, which may be said to hold for new rows or for
+               -- this table only. Its name says nothing: that of an older server's is made up.
+               'not_null_validated', case when not k.convalidated then false end,
+               'not_null_inherited', case when k.connoinherit then false end,
+               'not_null_comment', pg_catalog.obj_description(k.oid, 'pg_constraint'),
                'default', case when a.attgenerated = ''
                                then pg_catalog.pg_get_expr(d.adbin, d.adrelid) end,
                'generated', case when a.attgenerated <> ''
@@ -12,8 +17,10 @@ select a.attrelid::int8 as oid,
                -- Virtual generated columns came with 18.
                'generated_kind', case a.attgenerated when 's' then 'stored'
                                                      when 'v' then 'virtual' end,
-               'identity', case a.attidentity when 'a' then 'always'
-                                              when 'd' then 'by default' end,
+               -- Since 17 partitions have the identity columns of their root, and none of their own.
+               'identity', case when c.relispartition and v.num >= 170000 then null
+                                when a.attidentity = 'a' then 'always'
+                                when a.attidentity = 'd' then 'by default' end,
                'collation', case when a.attcollation <> t.typcollation
                                  then a.attcollation::regcollation::text end,
                'storage', case when a.attstorage <> t.typstorage then
@@ -47,7 +54,12 @@ from pg_catalog.pg_attribute a
 join pg_catalog.pg_class c on c.oid = a.attrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 join pg_catalog.pg_type t on t.oid = a.atttypid
+cross join (
+    select pg_catalog.current_setting('server_version_num')::int4 as num
+) v
 left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+left join pg_catalog.pg_constraint k
+    on k.conrelid = a.attrelid and k.contype = 'n' and k.conkey[1] = a.attnum
 where c.relkind in ('r', 'p', 'f', 'v', 'm')
   and c.relpersistence <> 't'
   and a.attnum > 0

@@ -5,7 +5,10 @@ select d.classoid::regclass::text as catalog,
 from pg_catalog.pg_description d
 where d.objsubid = 0
   -- What initdb described is the system's, but for schema public and the procedural languages.
-  and (d.objoid >= 10000 or d.classoid = 'pg_catalog.pg_namespace'::regclass)
+  and (d.objoid >= 10000
+       or d.classoid = 'pg_catalog.pg_namespace'::regclass
+       -- Users choose the OIDs of these.
+       or d.classoid = 'pg_catalog.pg_largeobject'::regclass)
 union all
 select s.classoid::regclass::text,
        s.objoid::int8,

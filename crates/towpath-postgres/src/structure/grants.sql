@@ -66,6 +66,10 @@ with lists as (
            coalesce(s.srvacl, pg_catalog.acldefault('S', s.srvowner))
     from pg_catalog.pg_foreign_server s
     union all
+    select 'pg_largeobject', m.oid, m.lomowner, null, m.lomacl
+    from pg_catalog.pg_largeobject_metadata m
+    where m.lomacl is not null
+    union all
     select 'pg_default_acl', d.oid, d.defaclrole, null, d.defaclacl
     from pg_catalog.pg_default_acl d
 ), granted as (

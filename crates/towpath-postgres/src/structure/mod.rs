@@ -4,6 +4,8 @@
 //! Membership in extensions, comments, privileges and columns are read for all kinds at once and
 //! put to their objects by catalog and OID.
 
+mod spelling;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Deserialize;
@@ -17,8 +19,11 @@ use crate::session::Session;
 /// The version that gave publications schemas, column lists and row filters.
 const PUBLICATIONS_KNOW_COLUMNS: u32 = 150_000;
 
+/// The version that gave parameters privileges.
+const PARAMETERS_HAVE_PRIVILEGES: u32 = 150_000;
+
 /// The statements that list objects, by kind.
-const LISTS: [(ObjectKind, &str); 36] = [
+const LISTS: [(ObjectKind, &str); 37] = [
     (ObjectKind::Role, include_str!("roles.sql")),
     (ObjectKind::Schema, include_str!("schemas.sql")),
     (ObjectKind::Extension, include_str!("extensions.sql")),
@@ -85,13 +90,16 @@ const LISTS: [(ObjectKind, &str); 36] = [
     (ObjectKind::EventTrigger, include_str!("event_triggers.sql")),
     (ObjectKind::AccessMethod, include_str!("access_methods.sql")),
     (ObjectKind::Setting, include_str!("settings.sql")),
+    (ObjectKind::LargeObject, include_str!("large_objects.sql")),
 ];
 
 /// Reads every object of the database and every role of the cluster: those of managed schemas and
-/// of extensions too, those that PostgreSQL itself brings not. Large objects are not among them.
+/// of extensions too, those that PostgreSQL itself brings not. Of large objects only those are
+/// among them that belong to somebody else, have privileges, or a comment: what they hold is rows.
 ///
-/// What it gives is the same on two servers of one major version that ran the same statements,
-/// OIDs and owners aside: nothing of it depends on OIDs, dropped columns, sizes or the clock.
+/// What it gives is the same on two servers that ran the same statements, of whatever major
+/// versions, OIDs and owners aside: nothing of it depends on OIDs, dropped columns, sizes or the
+/// clock, and what versions spell differently is spelled one way.
 /// Values of options and settings that may be secret are replaced by the start of their SHA-256.
 ///
 /// # Errors
@@ -119,6 +127,25 @@ pub async fn read(session: &mut Session) -> Result<Structure> {
         &mut objects,
     )
     .await?;
+    add(
+        session,
+        ObjectKind::Database,
+        include_str!("database.sql"),
+        &shared,
+        &mut objects,
+    )
+    .await?;
+    if session.version_num() >= PARAMETERS_HAVE_PRIVILEGES {
+        let parameters = include_str!("parameters.sql");
+        add(
+            session,
+            ObjectKind::Parameter,
+            parameters,
+            &shared,
+            &mut objects,
+        )
+        .await?;
+    }
     let labels = include_str!("security_labels.sql");
     add(
         session,
@@ -195,6 +222,11 @@ struct ObjectRow {
     /// its own in the catalog.
     #[serde(default)]
     member_with: Option<u32>,
+    /// What is not read for all kinds at once.
+    #[serde(default)]
+    comment: Option<String>,
+    #[serde(default)]
+    grants: BTreeSet<Grant>,
     aspects: BTreeMap<String, Value>,
 }
 
@@ -252,14 +284,15 @@ impl Shared {
             let columns = self.columns.get(&row.oid).cloned().unwrap_or_else(none);
             aspects.insert("columns".to_owned(), columns);
         }
+        spelling::unify(kind, &mut aspects);
         SchemaObject {
             extension: address
                 .as_ref()
                 .and_then(|address| self.extensions.get(address))
                 .or_else(|| self.extension_of_relation(row.member_with?))
                 .cloned(),
-            comment: find(&self.comments, address.as_ref()),
-            grants: find(&self.grants, address.as_ref()).unwrap_or_default(),
+            comment: find(&self.comments, address.as_ref()).or(row.comment),
+            grants: find(&self.grants, address.as_ref()).unwrap_or(row.grants),
             id: ObjectId {
                 kind,
                 schema: row.schema,
@@ -347,6 +380,8 @@ pub const fn catalog_of(kind: ObjectKind) -> Option<&'static str> {
         ObjectKind::EventTrigger => "pg_event_trigger",
         ObjectKind::AccessMethod => "pg_am",
         ObjectKind::LargeObject => "pg_largeobject",
+        ObjectKind::Database => "pg_database",
+        ObjectKind::Parameter => "pg_parameter_acl",
         ObjectKind::UserMapping | ObjectKind::Setting | ObjectKind::SecurityLabel => return None,
     })
 }
@@ -376,6 +411,8 @@ mod tests {
             oid,
             owner: None,
             member_with,
+            comment: None,
+            grants: BTreeSet::new(),
             aspects: BTreeMap::new(),
         }
     }

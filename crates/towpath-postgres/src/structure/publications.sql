@@ -9,8 +9,8 @@ select p.pubname as name,
            'delete', p.pubdelete,
            'truncate', p.pubtruncate,
            'via_root', p.pubviaroot,
-           -- Generated columns can be published since 18.
-           'generated_columns', pg_catalog.to_jsonb(p.*) ->> 'pubgencols',
+           -- Generated columns can be published since 18; `n` is that they are not.
+           'generated_columns', nullif(pg_catalog.to_jsonb(p.*) ->> 'pubgencols', 'n'),
            'schemas', coalesce(
                (select pg_catalog.jsonb_agg(n.nspname order by n.nspname collate "C")
                 from pg_catalog.pg_publication_namespace s

@@ -29,6 +29,23 @@ select n.nspname as schema,
                    from pg_catalog.pg_class t
                    cross join lateral pg_catalog.unnest(t.reloptions) as u (option)
                    where t.oid = c.reltoastrelid
+                     -- A column that was dropped may have left a table for long values that the
+                     -- others do not need, and that nobody makes again (needs_toast_table() in
+                     -- catalog/toasting.c). Options of that say nothing.
+                     and exists (
+                         select 1
+                         from pg_catalog.pg_attribute a
+                         where a.attrelid = c.oid
+                           and a.attnum > 0
+                           and not a.attisdropped
+                           and a.attlen = -1
+                         having pg_catalog.bool_or(a.attstorage <> 'p')
+                            and (pg_catalog.bool_or(a.atttypmod < 0 or a.atttypid not in (
+                                    'pg_catalog.varchar'::regtype, 'pg_catalog.bpchar'::regtype,
+                                    'pg_catalog.bit'::regtype, 'pg_catalog.varbit'::regtype,
+                                    'pg_catalog.numeric'::regtype))
+                                 or pg_catalog.sum(a.atttypmod - 4) filter (where a.atttypid in (
+                                    'pg_catalog.varchar'::regtype, 'pg_catalog.bpchar'::regtype)) > 600))
                ) o),
            'replica_identity', case c.relreplident
                when 'd' then 'default'

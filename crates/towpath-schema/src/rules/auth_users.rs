@@ -4,7 +4,6 @@ use towpath_model::schema::Decision;
 use towpath_model::structure::{ObjectId, ObjectKind, SchemaObject};
 
 use super::{Evidence, Findings, is_owned_by_platform};
-use crate::body::mentions;
 use crate::decision::{Decisions, Verdict};
 
 /// The table of accounts.
@@ -64,12 +63,11 @@ pub(super) fn is_needed(evidence: &Evidence<'_>, provisional: &Decisions) -> boo
             })
         });
     let by_body = || {
-        evidence.source.bodies.iter().any(|(by, body)| {
-            provisional.goes(by)
-                && mentions(&body.text)
-                    .iter()
-                    .any(|(schema, name)| schema == "auth" && name == "users")
-        })
+        evidence
+            .source
+            .bodies
+            .keys()
+            .any(|by| provisional.goes(by) && evidence.references.name(by, "auth", "users"))
     };
     by_catalog || by_body()
 }

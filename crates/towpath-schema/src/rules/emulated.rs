@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use towpath_model::structure::{ObjectId, ObjectKind, SchemaObject};
 
 use super::{Evidence, Findings, is_owned_by_platform};
-use crate::body::mentions;
 use crate::decision::{Decisions, Verdict};
 use crate::emulation::{Need, stand_in};
 
@@ -19,11 +18,11 @@ pub(super) fn decide(
     }
     let stand_in = stand_in(&object.id)?;
     match stand_in.need {
-        Need::Always => Some(Verdict::emulated(
+        Need::Always => Some(Verdict::stands_in(
             "reads the claims that the session was given, as on the platform",
         )),
         Need::WhenUsed if findings.needed.contains(&object.id) => {
-            Some(Verdict::emulated("an object of the user calls it"))
+            Some(Verdict::stands_in("an object of the user calls it"))
         }
         Need::WhenUsed => None,
     }
@@ -43,11 +42,11 @@ pub(super) fn needed(evidence: &Evidence<'_>, provisional: &Decisions) -> BTreeS
             .dependents
             .get(id)
             .is_some_and(|dependents| dependents.iter().any(|by| provisional.goes(by)));
-        let named = evidence.source.bodies.iter().any(|(by, body)| {
+        let named = evidence.references.all().any(|(by, references)| {
             provisional.goes(by)
-                && mentions(&body.text)
+                && references
                     .iter()
-                    .any(|(schema, name)| Some(schema) == id.schema.as_ref() && *name == id.name)
+                    .any(|reference| reference.objects.contains(id))
         });
         if depended_on || named {
             needed.insert(id.clone());

@@ -1,6 +1,8 @@
 //! Event triggers: the platform's stay, the user's need a target that lets its master make them.
+//!
+//! They are made last of all, or they would fire for every statement of the load.
 
-use towpath_model::structure::{ObjectKind, SchemaObject};
+use towpath_model::structure::{ObjectKind, SchemaObject, Structure};
 
 use super::{Evidence, Findings, is_owned_by_platform};
 use crate::decision::Verdict;
@@ -13,13 +15,21 @@ pub(super) fn decide(
     if object.id.kind != ObjectKind::EventTrigger {
         return None;
     }
+    let target = evidence.target;
     Some(if is_owned_by_platform(object) {
         Verdict::dropped("belongs to the platform")
-    } else if evidence.target.is_superuser {
-        Verdict::kept("made by the user")
+    } else if target.is_superuser || target.abilities.makes_event_triggers {
+        Verdict::kept("made by the user; made last, so that it does not fire during the load")
     } else {
-        Verdict::dropped(
-            "only a superuser may make event triggers; make it by hand where the target allows it",
-        )
+        Verdict::dropped("the target's server refuses event triggers of its master")
+    })
+}
+
+/// Whether the user has event triggers, so that it is worth to ask the target about them.
+pub(crate) fn has_of_user(structure: &Structure) -> bool {
+    structure.objects.values().any(|object| {
+        object.id.kind == ObjectKind::EventTrigger
+            && object.extension.is_none()
+            && !is_owned_by_platform(object)
     })
 }

@@ -15,12 +15,12 @@ pub(super) fn decide(
     if object.id.kind == ObjectKind::Extension {
         return None;
     }
-    let comes = evidence.target.available_extensions.contains_key(extension);
+    let comes = evidence.target.offers(extension).is_ok();
     let holds_rows = evidence.source.extension_rows.contains(&object.id);
     let mut reason = if comes {
         format!("belongs to extension {extension} and comes with it")
     } else {
-        format!("belongs to extension {extension}, which the target does not offer")
+        format!("belongs to extension {extension}, which the target cannot have")
     };
     if holds_rows || (!comes && object.id.kind == ObjectKind::Table) {
         reason.push_str("; its rows stay behind");
@@ -38,5 +38,5 @@ pub(crate) fn left_rows<'a>(
         .extension_rows
         .iter()
         .filter_map(move |id| Some((id, structure.objects.get(id)?.extension.as_deref()?)))
-        .filter(move |(_, extension)| target.available_extensions.contains_key(*extension))
+        .filter(move |(_, extension)| target.offers(extension).is_ok())
 }

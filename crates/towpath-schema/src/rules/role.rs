@@ -4,6 +4,7 @@ use towpath_model::structure::{ObjectKind, SchemaObject};
 
 use super::{Evidence, Findings};
 use crate::decision::Verdict;
+use crate::options::ServiceRole;
 use crate::reserved::{USER_OWNER, is_api_role, is_reserved_role};
 
 pub(super) fn decide(
@@ -23,9 +24,14 @@ pub(super) fn decide(
     } else if name == owner {
         Verdict::dropped("the target has a role of this name already: the owner of everything")
     } else if name == "service_role" {
-        Verdict::emulated(
-            "made without BYPASSRLS: a policy on each table with row security lets it through instead",
-        )
+        Verdict::emulated(match evidence.options.service_role {
+            ServiceRole::Policies => {
+                "made without BYPASSRLS: a policy on each table with row security lets it through instead"
+            }
+            ServiceRole::Nothing => {
+                "made without BYPASSRLS, and schema.service_role lets it through nowhere: it sees what policies leave it"
+            }
+        })
     } else if is_api_role(name) {
         Verdict::emulated("policies and grants name it")
     } else if is_reserved_role(name) {

@@ -238,6 +238,11 @@ async fn source_gate(
             "the source has changed since the export: {what}"
         )));
     }
+    if planning::unplanned_large_objects(context, &plan.plan, &found)? {
+        return Err(refuse(
+            "the source has got large objects since the export".to_owned(),
+        ));
+    }
     let manifest = open_manifest(store, &plan.plan, plan.hash, None).await?;
     if let Some(sequence) = moved_sequence(context, &manifest).await? {
         return Err(refuse(format!(

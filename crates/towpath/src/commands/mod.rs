@@ -3,6 +3,8 @@
 mod check;
 mod config_show;
 mod cutover;
+pub mod diff;
+mod export_schema;
 mod init;
 mod plan;
 mod report;
@@ -28,8 +30,12 @@ pub async fn dispatch(arguments: Arguments) -> Result<Exit> {
         Command::Init => Ok(Exit::Done),
         Command::Check => Box::pin(check::check(&context)).await,
         Command::Plan(plan) => Box::pin(plan::plan(&context, &plan)).await,
+        Command::Diff(diff) => Box::pin(diff::diff(&context, &diff)).await,
         Command::Run(run) => Box::pin(run::run(&context, &run)).await,
-        Command::Export(run) => Box::pin(run::export(&context, &run)).await,
+        Command::Export(export) if export.schema_only => {
+            Box::pin(export_schema::export(&context, &export)).await
+        }
+        Command::Export(export) => Box::pin(run::export(&context, &export.run)).await,
         Command::Load(run) => Box::pin(run::load(&context, &run)).await,
         Command::Verify(verify) => Box::pin(verify::verify(&context, &verify)).await,
         Command::Cutover(cutover) => Box::pin(cutover::cutover(&context, &cutover)).await,

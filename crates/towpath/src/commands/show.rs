@@ -1,7 +1,7 @@
 //! Plans, checks and bindings as a person reads them.
 
 use towpath_model::plan::{CheckResult, Format, Plan, Verdict};
-use towpath_model::schema::{Decision, SchemaReport};
+use towpath_model::schema::{Certainty, Decision, SchemaReport};
 use towpath_model::structure::StructureDifference;
 use towpath_model::verification::{Difference, RowChange, RowDifference, Verification};
 use towpath_switch::SwitchPlan;
@@ -83,9 +83,30 @@ pub fn plan(plan: &Plan, report: &SchemaReport) -> String {
         table::bytes(plan.bytes()),
         table::duration(plan.estimated_seconds * 1000)
     ));
+    text.push_str(&migrations(plan));
     text.push_str(&schema(report));
     text.push('\n');
     text.push_str(&checks(&plan.checks));
+    text
+}
+
+/// What becomes of the migration history, in a line; nothing when there is none.
+pub fn migrations(plan: &Plan) -> String {
+    let Some(migrations) = &plan.migrations else {
+        return String::new();
+    };
+    let mut text = format!(
+        "migration history: {}",
+        table::counted(migrations.count as u64, "version")
+    );
+    if !migrations.redacted.is_empty() {
+        text.push_str(&format!(
+            "; statements of {} hold a secret and stay on the source: {}",
+            migrations.redacted.len(),
+            migrations.redacted.join(", ")
+        ));
+    }
+    text.push('\n');
     text
 }
 
@@ -101,10 +122,17 @@ pub fn schema(report: &SchemaReport) -> String {
     .map(|decision| format!("{} {}", report.count(*decision), decision.label()))
     .collect();
     let mut text = format!("schema objects: {}\n", counts.join(", "));
+    if let Some(program) = &report.dumped_by {
+        text.push_str(&format!("schema read by {program}\n"));
+    }
     if !report.breaks_at_run_time.is_empty() {
         text.push_str("breaks at run time:\n");
         for broken in &report.breaks_at_run_time {
-            text.push_str(&format!("  {} needs {}\n", broken.object, broken.needs));
+            let word = match broken.certainty {
+                Certainty::Surely => "needs",
+                Certainty::Perhaps => "perhaps needs",
+            };
+            text.push_str(&format!("  {} {word} {}\n", broken.object, broken.needs));
         }
     }
     text

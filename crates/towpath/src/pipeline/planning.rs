@@ -7,7 +7,8 @@ use towpath_model::plan::{CheckResult, Plan, PlannedTable, Verdict};
 use towpath_model::schema::CleanSchema;
 use towpath_model::script::{self, Statement};
 use towpath_model::{ErrorKind, Failure, Result, RunId};
-use towpath_plan::PlanOptions;
+use towpath_plan::checks::LargeObjectFate;
+use towpath_plan::{Contents, PlanOptions};
 use towpath_store::RunStore;
 
 use crate::arguments::RunArguments;
@@ -29,6 +30,8 @@ pub fn make_plan(
         now: clock::now(),
         made_by: env!("CARGO_PKG_VERSION").to_owned(),
         store: context.store_location()?.to_string(),
+        large_objects: survey::large_object_fate(context)?,
+        secrets: survey::secrets(context)?,
         chunk_bytes: context.settings.number("copy.chunk_mib")? << 20,
         source_endpoint: survey.source_url.identity(),
         target_endpoint: survey.target_url.identity(),
@@ -36,8 +39,12 @@ pub fn make_plan(
     towpath_plan::plan(
         &survey.source,
         &survey.target,
-        &survey.relations,
-        &survey.sequences,
+        &Contents {
+            relations: &survey.relations,
+            sequences: &survey.sequences,
+            large_objects: &survey.large_objects,
+            migrations: survey.migrations.as_ref(),
+        },
         &survey.schema,
         checks,
         &options,
@@ -197,6 +204,14 @@ pub fn schema_change(plan: &Plan, now: &CleanSchema) -> Result<Option<&'static s
     })
 }
 
+/// Whether the source has got large objects since a plan that knows of none. They are nothing in the
+/// schema, and no planned table would show them.
+pub fn unplanned_large_objects(context: &Context, plan: &Plan, now: &Survey) -> Result<bool> {
+    let planned = plan.tables.iter().any(|table| !table.rows.is_table());
+    let go = survey::large_object_fate(context)? != LargeObjectFate::Leave;
+    Ok(!planned && go && now.large_objects.count > 0)
+}
+
 /// Whether a saved plan covers what a plan of now would. Where tables are cut may differ, because
 /// page counts drift; that nothing is left out may not.
 fn same_tables(saved: &Plan, now: &Plan) -> bool {
@@ -204,11 +219,12 @@ fn same_tables(saved: &Plan, now: &Plan) -> bool {
         (&a.name, &a.columns, &a.types, &a.key, a.format)
             == (&b.name, &b.columns, &b.types, &b.key, b.format)
             && a.force_row_security == b.force_row_security
+            && (a.rows, &a.expressions) == (b.rows, &b.expressions)
     };
     saved.tables.len() == now.tables.len()
         && saved.sequences == now.sequences
         && saved.tables.iter().all(|table| {
-            table.covers_every_page()
+            table.covers_everything()
                 && now.table(&table.id).is_some_and(|other| same(table, other))
         })
 }

@@ -2,15 +2,21 @@
 
 use towpath_load::{LoadedBy, loaded_by};
 use towpath_model::connection::{ConnectionUrl, Side};
-use towpath_model::inventory::{Relation, ServerFacts};
+use towpath_model::inventory::{
+    ForeignLargeObjects, LargeObjects, MigrationHistory, Relation, ServerFacts,
+};
 use towpath_model::plan::CheckResult;
 use towpath_model::schema::CleanSchema;
+use towpath_model::secret_text::Handling;
 use towpath_model::structure::Structure;
 use towpath_model::{QualifiedName, Result, RunId};
-use towpath_plan::checks::{self, Facts, TargetState};
+use towpath_plan::checks::{self, Facts, LargeObjectFate, TargetState};
 use towpath_plan::planned_relations;
 use towpath_postgres::{Session, SnapshotHolder, catalog, structure};
-use towpath_schema::{CarryAuthUsers, SchemaOptions, clean_schema};
+use towpath_schema::{
+    BrokenTriggers, CarryAuthUsers, LargeObjects as SchemaLargeObjects, SchemaOptions, Secrets,
+    ServiceRole, clean_schema, has_event_triggers,
+};
 use towpath_store::RunStore;
 
 use crate::aws;
@@ -34,10 +40,16 @@ pub struct Survey {
     pub schema: CleanSchema,
     /// Structure of the target.
     pub target_structure: Structure,
+    /// Tables of the target that hold rows.
+    pub filled_tables: Vec<QualifiedName>,
     /// Who loaded the target.
     pub loaded_by: LoadedBy,
     /// Large objects on the source.
-    pub large_objects: u64,
+    pub large_objects: LargeObjects,
+    /// Large objects on the target.
+    pub target_large_objects: ForeignLargeObjects,
+    /// The source's migration history.
+    pub migrations: Option<MigrationHistory>,
 }
 
 /// Takes a snapshot on the source and reads both sides. Changes nothing. The snapshot is handed
@@ -52,11 +64,11 @@ pub async fn survey(context: &Context, run: &RunId) -> Result<(Survey, SnapshotH
     let source_session = connect(Side::Source, &source_url).await?;
     let mut target_session = connect(Side::Target, &target_url).await?;
     target_session.begin_reading().await?;
-    let target = catalog::server_facts(&mut target_session).await?;
+    let mut target = catalog::server_facts(&mut target_session).await?;
     let target_structure = structure::read(&mut target_session).await?;
     let loaded_by = loaded_by(&mut target_session).await?;
+    let there = catalog::large_object_oids(&mut target_session).await?;
     target_session.rollback().await?;
-    target_session.close().await;
 
     let mut holder = SnapshotHolder::take(source_session).await?;
     let snapshot_id = holder.facts().id.clone();
@@ -64,8 +76,21 @@ pub async fn survey(context: &Context, run: &RunId) -> Result<(Survey, SnapshotH
     let source = catalog::server_facts(session).await?;
     let relations = catalog::relations(session).await?;
     let sequences = catalog::sequences(session).await?;
-    let large_objects = catalog::has_large_objects(session).await?;
+    let large_objects = catalog::large_objects(session).await?;
+    let target_large_objects = ForeignLargeObjects {
+        count: u64::try_from(there.len()).unwrap_or(u64::MAX),
+        taken: catalog::large_objects_among(session, &there).await?,
+    };
+    let migrations = catalog::migration_history(session, &relations, &source).await?;
     let source_structure = structure::read(session).await?;
+    if has_event_triggers(&source_structure) && !target.is_superuser {
+        target.abilities.makes_event_triggers =
+            catalog::makes_event_triggers(&mut target_session).await?;
+    }
+    target_session.begin_reading().await?;
+    let filled_tables = catalog::filled_tables(&mut target_session, &source.search_path).await?;
+    target_session.rollback().await?;
+    target_session.close().await;
     let options = schema_options(context, &target)?;
     let schema = clean_schema(
         &source_url,
@@ -85,17 +110,66 @@ pub async fn survey(context: &Context, run: &RunId) -> Result<(Survey, SnapshotH
         sequences,
         schema,
         target_structure,
+        filled_tables,
         loaded_by,
         large_objects,
+        target_large_objects,
+        migrations,
     };
     Ok((survey, holder))
 }
 
-fn schema_options(context: &Context, target: &ServerFacts) -> Result<SchemaOptions> {
+/// What the configuration says of large objects.
+pub fn large_object_fate(context: &Context) -> Result<LargeObjectFate> {
+    let word = context
+        .settings
+        .word("schema.large_objects", &["carry", "leave", "refuse"])?;
+    Ok(match word {
+        "leave" => LargeObjectFate::Leave,
+        "refuse" => LargeObjectFate::Refuse,
+        _ => LargeObjectFate::Carry,
+    })
+}
+
+/// What the configuration says of secrets.
+pub fn secrets(context: &Context) -> Result<Handling> {
+    let word = context
+        .settings
+        .word("schema.secrets", &["redact", "carry"])?;
+    Ok(match word {
+        "carry" => Handling::Carry,
+        _ => Handling::Redact,
+    })
+}
+
+/// What the configuration says of the clean schema.
+pub fn schema_options(context: &Context, target: &ServerFacts) -> Result<SchemaOptions> {
     let carry = context
         .settings
         .word("schema.carry_auth_users", &["auto", "never"])?;
+    let broken_triggers = context
+        .settings
+        .word("schema.broken_triggers", &["report", "disable"])?;
+    let service_role = context
+        .settings
+        .word("schema.service_role", &["policies", "none"])?;
     Ok(SchemaOptions {
+        service_role: match service_role {
+            "none" => ServiceRole::Nothing,
+            _ => ServiceRole::Policies,
+        },
+        secrets: match secrets(context)? {
+            Handling::Carry => Secrets::Carry,
+            Handling::Redact => Secrets::Redact,
+        },
+        large_objects: match large_object_fate(context)? {
+            LargeObjectFate::Leave => SchemaLargeObjects::Leave,
+            LargeObjectFate::Carry | LargeObjectFate::Refuse => SchemaLargeObjects::Carry,
+        },
+        broken_triggers: match broken_triggers {
+            "disable" => BrokenTriggers::Disable,
+            _ => BrokenTriggers::Report,
+        },
         pg_dump: context.settings.text("schema.pg_dump").into(),
         target_owner: target.user.clone(),
         carry_auth_users: match carry {
@@ -113,9 +187,6 @@ pub async fn check(
     store: &RunStore,
     will_be_cleared: bool,
 ) -> Result<Vec<CheckResult>> {
-    let large_objects = context
-        .settings
-        .word("schema.large_objects", &["refuse", "leave"])?;
     let store_problem = store.probe().await.err().map(|failure| {
         let remedy = failure.find_hint().unwrap_or("check --store").to_owned();
         (format!("{failure:?}"), remedy)
@@ -129,14 +200,18 @@ pub async fn check(
         relations: &relations,
         schema: &survey.schema,
         target_structure: &survey.target_structure,
+        filled_tables: &survey.filled_tables,
         target_state: match &survey.loaded_by {
             LoadedBy::Nobody => TargetState::Untouched,
             LoadedBy::Run(other) if other == store.run() => TargetState::ThisRun,
             LoadedBy::Run(other) => TargetState::OtherRun(other.to_string()),
         },
         will_be_cleared,
-        large_objects: survey.large_objects,
-        leave_large_objects: large_objects == "leave",
+        large_objects: &survey.large_objects,
+        large_object_fate: large_object_fate(context)?,
+        target_large_objects: &survey.target_large_objects,
+        migrations: survey.migrations.as_ref(),
+        secrets: secrets(context)?,
         store_problem,
     });
     results.extend(aws::check_instance(context, &survey.target_url, &survey.target).await);

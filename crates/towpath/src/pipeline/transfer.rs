@@ -10,14 +10,14 @@ use towpath_model::digest::RunKey;
 use towpath_model::event::{Stage, Unit};
 use towpath_model::journal::{Entry, RunStage};
 use towpath_model::manifest::{Manifest, StoredChunk};
-use towpath_model::script::Statement;
+use towpath_model::schema::CleanSchema;
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_postgres::{Session, SnapshotHolder, catalog};
 use towpath_store::{Journal, RunStore, read_journal};
 use towpath_verify::open_manifest;
 
 use crate::context::Context;
-use crate::pipeline::planning::schema_change;
+use crate::pipeline::planning::{schema_change, unplanned_large_objects};
 use crate::pipeline::survey::{Survey, survey};
 use crate::pipeline::{enter, timed};
 use crate::run_files::{self, StoredPlan};
@@ -43,8 +43,7 @@ pub struct Transfer<'t> {
     replace: Option<String>,
     key: RunKey,
     state: RunState,
-    pre_data: Vec<Statement>,
-    post_data: Vec<Statement>,
+    schema: CleanSchema,
 }
 
 impl<'t> Transfer<'t> {
@@ -56,7 +55,6 @@ impl<'t> Transfer<'t> {
         journal: Journal,
         replace: Option<&str>,
     ) -> Result<Self> {
-        let (pre_data, post_data) = run_files::scripts(store, &plan.plan).await?;
         Ok(Self {
             context,
             store,
@@ -65,8 +63,7 @@ impl<'t> Transfer<'t> {
             replace: replace.map(str::to_owned),
             key: run_files::key(store).await?,
             state: RunState::of(&read_journal(store).await?),
-            pre_data,
-            post_data,
+            schema: run_files::clean_schema(store, &plan.plan).await?,
         })
     }
 
@@ -105,7 +102,7 @@ impl<'t> Transfer<'t> {
         self.make_room().await?;
         let load = self.load_context()?;
         timed(&self.journal, "load", async {
-            towpath_load::prepare(&load, &self.pre_data).await?;
+            towpath_load::prepare(&load, &self.schema).await?;
             let chunks: Vec<StoredChunk> = manifest.chunks().cloned().collect();
             self.reset_stale(&load, &chunks).await?;
             let (sender, receiver) = self.queue()?;
@@ -142,7 +139,7 @@ impl<'t> Transfer<'t> {
         self.make_room().await?;
         let load = self.load_context()?;
         let manifest = timed(&self.journal, "export and load", async {
-            towpath_load::prepare(&load, &self.pre_data).await?;
+            towpath_load::prepare(&load, &self.schema).await?;
             self.reset_stale(&load, &kept).await?;
             let (sender, receiver) = self.queue()?;
             self.context
@@ -204,6 +201,7 @@ impl<'t> Transfer<'t> {
             .plan
             .tables
             .iter()
+            .filter(|table| table.rows.is_table())
             .map(|table| table.name.clone())
             .collect();
         for _ in 0..SNAPSHOT_ATTEMPTS {
@@ -245,6 +243,13 @@ impl<'t> Transfer<'t> {
                 format!("the schema of the source has changed since the plan: {what}"),
             )
             .hint("rows of two schemas do not make one export; start over with --new-run"));
+        }
+        if unplanned_large_objects(self.context, plan, &found)? {
+            return Err(Failure::new(
+                ErrorKind::Blocked,
+                "the source has large objects that it did not have when the plan was made",
+            )
+            .hint("start over with --new-run"));
         }
         let facts = holder.facts().clone();
         let same_snapshot = self
@@ -440,7 +445,7 @@ impl<'t> Transfer<'t> {
     async fn finish_load(&self, load: &LoadContext, manifest: &Manifest) -> Result<()> {
         timed(&self.journal, "indexes, constraints and policies", async {
             towpath_load::set_sequences(load, &manifest.sequences).await?;
-            towpath_load::post_data(load, &self.post_data).await
+            towpath_load::post_data(load, &self.schema.post_data).await
         })
         .await?;
         enter(&self.journal, RunStage::Loaded).await

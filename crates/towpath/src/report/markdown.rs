@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use towpath_model::plan::Verdict;
 use towpath_model::report::Report;
-use towpath_model::schema::Decision;
+use towpath_model::schema::{Decision, SchemaReport};
 
 use crate::commands::show;
 use crate::table;
@@ -16,10 +16,20 @@ pub fn render(report: &Report) -> String {
     let _ = head(&mut text, report);
     let _ = tables(&mut text, report);
     let _ = verification(&mut text, report);
-    let _ = schema(&mut text, report);
+    let _ = schema(&mut text, &report.schema);
     let _ = checks(&mut text, report);
     let _ = bindings(&mut text, report);
     let _ = timings(&mut text, report);
+    text
+}
+
+/// The decisions of a clean schema that belongs to no run.
+pub fn schema_only(report: &SchemaReport, about: &[String]) -> String {
+    let mut text = "# A clean schema\n\n".to_owned();
+    for line in about {
+        text.push_str(&format!("{line}\n"));
+    }
+    let _ = schema(&mut text, report);
     text
 }
 
@@ -118,6 +128,10 @@ fn tables(text: &mut String, report: &Report) -> std::fmt::Result {
             &exported.digest.hex()[..16]
         )?;
     }
+    let migrations = show::migrations(&report.plan);
+    if !migrations.is_empty() {
+        writeln!(text, "\n{}", migrations.trim_end())?;
+    }
     Ok(())
 }
 
@@ -146,13 +160,13 @@ fn verification(text: &mut String, report: &Report) -> std::fmt::Result {
     Ok(())
 }
 
-fn schema(text: &mut String, report: &Report) -> std::fmt::Result {
+fn schema(text: &mut String, report: &SchemaReport) -> std::fmt::Result {
     writeln!(text, "\n## Schema\n")?;
     let decisions = [Decision::Rewritten, Decision::Emulated, Decision::Dropped];
     writeln!(
         text,
         "{} objects kept as they are. Everything else:\n",
-        report.schema.count(Decision::Kept)
+        report.count(Decision::Kept)
     )?;
     writeln!(
         text,
@@ -160,7 +174,6 @@ fn schema(text: &mut String, report: &Report) -> std::fmt::Result {
     )?;
     for decision in decisions {
         for object in report
-            .schema
             .objects
             .iter()
             .filter(|object| object.decision == decision)
@@ -175,19 +188,26 @@ fn schema(text: &mut String, report: &Report) -> std::fmt::Result {
             )?;
         }
     }
-    if !report.schema.breaks_at_run_time.is_empty() {
+    if !report.breaks_at_run_time.is_empty() {
         writeln!(text, "\n### Breaks at run time\n")?;
-        for broken in &report.schema.breaks_at_run_time {
+        for broken in &report.breaks_at_run_time {
             writeln!(
                 text,
-                "- {} needs {}: {}",
-                broken.object, broken.needs, broken.consequence
+                "- {} needs {} ({}): {}",
+                broken.object,
+                broken.needs,
+                broken.certainty.label(),
+                broken.consequence
             )?;
+            if !broken.callers.is_empty() {
+                let callers: Vec<String> = broken.callers.iter().map(ToString::to_string).collect();
+                writeln!(text, "  - used by {}", callers.join(", "))?;
+            }
         }
     }
-    if !report.schema.appendix.is_empty() {
+    if !report.appendix.is_empty() {
         writeln!(text, "\n### Left out, for reference\n")?;
-        for entry in &report.schema.appendix {
+        for entry in &report.appendix {
             writeln!(text, "{}:\n\n```sql\n{};\n```\n", entry.object, entry.sql)?;
         }
     }
