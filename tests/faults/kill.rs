@@ -261,7 +261,23 @@ fn an_unlogged_table_that_a_crash_has_emptied_is_loaded_again() {
     // The biggest table is loaded first, so its chunk is in when the kill comes.
     world.pair.source.psql(
         "create unlogged table public.fleeting as
-         select i, repeat(md5(i::text), 20) as text from generate_series(1, 20000) i",
+         select i, repeat(md5(i::text), 20) as text from generate_series(1, 20000) i;
+         create unlogged table public.mother (id integer primary key, note text);
+         create unlogged table public.child (id integer primary key, mother integer references public.mother);
+         create table public.seen (id integer);
+         create table public.held (id integer);
+         alter table public.held enable row level security;
+         create policy everything on public.held using (true);
+         insert into public.held values (1);
+         insert into public.mother values (1, 'as it was');
+         insert into public.child values (1, 1);
+         create function public.see() returns trigger language plpgsql as $$ begin
+            insert into public.seen values (new.id);
+            new.note := 'touched';
+            return new;
+         end $$;
+         create trigger touch before insert on public.mother for each row execute function public.see();
+         alter table public.mother enable always trigger touch",
     );
     let fleeting = "table_id = 'public.fleeting'";
     let end = world.kill_when(|| world.ledger("chunk", fleeting) >= 1);
@@ -274,6 +290,30 @@ fn an_unlogged_table_that_a_crash_has_emptied_is_loaded_again() {
             .psql("select count(*) from public.fleeting"),
         "0"
     );
+    // The next one comes when triggers and foreign keys are back: policies wait for a reader.
+    let url = world.pair.target.cluster.superuser_url("app");
+    let reader = {
+        let url = url.clone();
+        let hold = "begin; lock table public.held in access share mode; select pg_sleep(120)";
+        std::thread::spawn(move || {
+            towpath_tests::wait_until("a row", std::time::Duration::from_secs(60), || {
+                pg::try_psql(&url, "select id from public.held").is_ok_and(|id| id.trim() == "1")
+            });
+            // It ends with the server.
+            pg::try_psql(&url, hold).is_err()
+        })
+    };
+    let made = "select count(*) from pg_trigger where tgname = 'touch' and tgenabled = 'A'";
+    let end = world
+        .project
+        .towpath(&["run", "--yes"])
+        .spawn()
+        .kill_9_when(|| pg::try_psql(&url, made).is_ok_and(|count| count.trim() == "1"));
+    assert!(end.killed, "{end}");
+    world.pair.target.cluster.crash_and_restart();
+    assert!(reader.join().expect("a reader"), "the server went down");
+    let left = "select (select count(*) from public.mother), (select count(*) from pg_constraint where conname = 'child_mother_fkey')";
+    assert_eq!(world.pair.target.psql(left), "0|1");
     let end = world.project.expect(0, &["run", "--yes"]);
     assert!(end.stdout.contains("no difference"), "{end}");
     assert_same_rows(&world.pair);

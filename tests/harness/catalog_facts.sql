@@ -63,7 +63,7 @@ fact (classid, objid, objsubid, told) as (
         'parents', (select array_agg(i.inhparent::regclass order by i.inhseqno) from pg_inherits i where i.inhrelid = c.oid),
         'definition', case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid) end,
         'populated', c.relispopulated,
-        'columns', (select array_agg(a.attname order by a.attnum) from pg_attribute a
+        'column_order', (select array_agg(a.attname order by a.attnum) from pg_attribute a
                     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped))
     from rel c
     union all

@@ -31,7 +31,7 @@ pub fn user_tables(url: &str) -> Vec<String> {
 
 /// The rows of a table that must be the same on both sides: all of it, but for the statements of the
 /// migration history that hold a secret of the fixture and stay on the source.
-fn rows_of(table: &str) -> String {
+fn rows_of(table: &str, inheriting: &BTreeMap<String, String>) -> String {
     if table == "supabase_migrations.schema_migrations" {
         return format!(
             "(select version, name,
@@ -40,12 +40,32 @@ fn rows_of(table: &str) -> String {
                 from only {table})"
         );
     }
-    format!("only {table}")
+    match inheriting.get(table) {
+        Some(columns) => format!("(select {columns} from only {table})"),
+        None => format!("only {table}"),
+    }
+}
+
+/// Tables that inherit, with their columns sorted by name: the order may be another on the target.
+fn inheriting(url: &str) -> BTreeMap<String, String> {
+    let sql = "select coalesce(pg_catalog.json_object_agg(t.name, t.columns), '{}')
+        from (select pg_catalog.format('%I.%I', n.nspname, c.relname) as name,
+                     pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', '
+                                           order by a.attname collate \"C\") as columns
+                from pg_catalog.pg_class c
+                join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+                join pg_catalog.pg_attribute a
+                    on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+               where c.relkind = 'r' and not c.relispartition
+                 and exists (select from pg_catalog.pg_inherits i where i.inhrelid = c.oid)
+               group by n.nspname, c.relname) t";
+    serde_json::from_str(&psql(url, sql)).expect("a map")
 }
 
 /// Rows and content of tables: how many, and a hash of every value as text, whatever the order.
 #[must_use]
 pub fn contents(url: &str, tables: &[String]) -> BTreeMap<String, String> {
+    let inheriting = inheriting(url);
     tables
         .iter()
         .map(|table| {
@@ -54,7 +74,7 @@ pub fn contents(url: &str, tables: &[String]) -> BTreeMap<String, String> {
                     coalesce(pg_catalog.sum(pg_catalog.hashtextextended(t::text, 0)), 0)::text || ':' ||
                     coalesce(pg_catalog.sum(pg_catalog.hashtextextended(t::text, 42)), 0)::text
                  from {} t",
-                rows_of(table)
+                rows_of(table, &inheriting)
             );
             (table.clone(), psql(url, &sql))
         })

@@ -67,7 +67,37 @@ fn twice_is_once() {
     );
 }
 
-fn truncate_all(pair: &Pair) {
+/// One that writes down what is done would fill a table before the first row is loaded.
+#[test]
+fn event_triggers_that_are_there_do_not_fire_for_the_run() {
+    let pair = pair();
+    pair.target
+        .psql_superuser("alter role towpath_master superuser");
+    pair.source.psql_superuser(
+        "create table public.ddl_log (tag text);
+         create function public.log_ddl() returns event_trigger language plpgsql as $$ begin
+            insert into public.ddl_log values (tg_tag);
+         end $$;
+         alter table public.ddl_log owner to postgres;
+         alter function public.log_ddl() owner to postgres;
+         create event trigger log_ddl on ddl_command_end execute function public.log_ddl();
+         alter role postgres superuser; alter event trigger log_ddl owner to postgres;
+         alter role postgres nosuperuser;
+         delete from public.ddl_log",
+    );
+    let project = project!(&pair);
+    project.expect(0, &["run", "--yes"]);
+    truncate_all(&pair);
+    let end = project.expect(0, &["run", "--yes", "--new-run"]);
+    assert!(end.stdout.contains("no difference"), "{end}");
+    assert_eq!(
+        pair.target
+            .psql_superuser("select count(*) from pg_event_trigger where evtname = 'log_ddl'"),
+        "1"
+    );
+}
+
+pub(crate) fn truncate_all(pair: &Pair) {
     pair.target.psql_superuser(
         "do $$ begin execute (select 'truncate ' || string_agg(oid::regclass::text, ', ')
            from pg_class where relkind = 'r' and oid >= 16384
@@ -165,7 +195,7 @@ const OBJECTS: &str = "
     create index t_note on conv.t (note);
     alter table conv.t alter column note set statistics 200, alter column note set storage external;
     alter table conv.t replica identity full;
-    alter table conv.t enable row level security;
+    alter table conv.t enable row level security, force row level security;
     create policy own on conv.t for select to authenticated using (id > 0);
     comment on policy own on conv.t is 'the policy';
     grant select on conv.t to authenticated;
@@ -180,6 +210,9 @@ const OBJECTS: &str = "
     create table conv.measures (id integer, at date not null) partition by range (at);
     create table conv.measures_1 partition of conv.measures for values from ('2026-01-01') to ('2027-01-01');
     create index measures_at on conv.measures (at);
+    create table conv.known (id integer not null);
+    create unique index known_id on conv.known (id);
+    alter table conv.known replica identity using index known_id;
     insert into conv.parent values (1);
     insert into conv.t values (1, 2, 'as it was', 'fine', 1);
     insert into conv.measures values (1, '2026-05-05');
@@ -188,7 +221,7 @@ const OBJECTS: &str = "
     alter default privileges in schema conv grant select on tables to anon;";
 
 /// What somebody did to the target, how to undo it, and what towpath says of it.
-const CONFLICTS: [(&str, &str, &[&str]); 12] = [
+const CONFLICTS: [(&str, &str, &[&str]); 13] = [
     (
         "drop view conv.v; alter table conv.t alter column note type varchar(10);
          create view conv.v as select id, note from conv.t",
@@ -263,6 +296,14 @@ const CONFLICTS: [(&str, &str, &[&str]); 12] = [
         "revoke delete on conv.t from anon",
         &["table conv.t: grants: only in target: grantee anon, privilege DELETE"],
     ),
+    (
+        "grant create on schema public to public; alter table conv.t force row level security",
+        "revoke create on schema public from public; alter table conv.t no force row level security",
+        &[
+            "schema public: grants: only in target: grantee public, privilege CREATE",
+            "table conv.t: force row security: target true, source false",
+        ],
+    ),
 ];
 
 /// What is missing in objects that are there.
@@ -282,6 +323,7 @@ const GAPS: &str = "
     alter table conv.t drop constraint t_parent_fkey;
     alter table conv.t add constraint t_parent_fkey foreign key (parent) references conv.parent not valid;
     drop index conv.measures_at;
+    drop index conv.known_id;
     alter table conv.measures detach partition conv.measures_1;
     alter default privileges in schema conv revoke select on tables from anon;
     drop table public.no_pk;";

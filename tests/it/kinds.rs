@@ -19,11 +19,46 @@ fn loaded(shape: &TargetShape) -> (Pair, Site, Project) {
 }
 
 fn assert_arrived(site: &Site, project: &Project) {
+    assert_moved_columns_are_told(project);
+    let end = project.expect(0, &["diff", "source", "target"]);
+    assert!(end.stdout.contains("no difference"), "{end}");
     let end = project.expect(0, &["verify"]);
     assert!(end.stdout.contains("no difference"), "{end}");
     let unexplained = site.unexplained(project);
     assert!(unexplained.is_empty(), "{unexplained:#?}");
     site.assert_same_rows();
+}
+
+/// Tables whose columns CREATE TABLE puts into another order, and one where it does not.
+fn assert_moved_columns_are_told(project: &Project) {
+    let report = project.document("schema/report.json");
+    let objects = report["objects"].as_array().expect("objects");
+    let told = |name: &str| {
+        let table = objects
+            .iter()
+            .find(|entry| entry["object"]["kind"] == "table" && entry["object"]["name"] == name);
+        table.unwrap_or_else(|| panic!("{name} is not in the report"))
+    };
+    for (name, order) in [
+        (
+            "smith's",
+            "motto, rank, founded, tool, \"a.b\", not as tool, rank, motto, \"a.b\", founded",
+        ),
+        (
+            "apprentice",
+            "motto, rank, founded, tool, \"a.b\", first_day, not as tool,",
+        ),
+    ] {
+        let table = told(name);
+        assert_eq!(table["rule"], "column-order", "{table}");
+        assert_eq!(table["decision"], "rewritten", "{table}");
+        assert_eq!(table["changed"][0], "column_order", "{table}");
+        let reason = table["reason"].as_str().expect("a reason");
+        assert!(reason.contains(order), "{reason}");
+    }
+    for name in ["child", "grandchild", "adopted"] {
+        assert_eq!(told(name)["decision"], "kept", "{name}");
+    }
 }
 
 #[test]

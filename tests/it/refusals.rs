@@ -208,8 +208,18 @@ fn a_target_table_of_another_structure() {
 #[test]
 fn a_target_that_is_not_empty() {
     let pair = pair();
-    pair.target
-        .psql("create schema mine; create table mine.notes as select 1 as id");
+    pair.target.psql(
+        "create schema mine; create table mine.notes as select 1 as id;
+         alter default privileges revoke execute on functions from public;
+         alter default privileges grant select on tables to public;
+         alter default privileges revoke usage on types from public;
+         alter default privileges in schema mine grant select on sequences to public;
+         alter database app set default_text_search_config = 'pg_catalog.simple'",
+    );
+    pair.target.psql_superuser(
+        "create foreign data wrapper stub; create server elsewhere foreign data wrapper stub;
+         create user mapping for public server elsewhere; alter server elsewhere owner to towpath_master",
+    );
     let project = project!(&pair);
     assert_refused(
         &pair,
@@ -219,7 +229,7 @@ fn a_target_that_is_not_empty() {
         &[
             "check target-structure failed",
             "table mine.notes is not expected",
-            "(and 1 more checks failed)",
+            "(and 1 more check failed)",
             "--replace app",
         ],
     );

@@ -165,7 +165,7 @@ fn grants_indexes_and_function_bodies_are_compared() {
     let loaded = loaded();
     let superuser = |sql: &str| loaded.pair.target.psql_superuser(sql);
     superuser("grant select on public.no_pk to public");
-    loaded.assert_found(&["verify", "--schema"], &["no_pk", "grants differs"]);
+    loaded.assert_found(&["verify", "--schema"], &["no_pk", "differs in grants"]);
     superuser("revoke select on public.no_pk from public");
     superuser("alter table public.team_members disable row level security");
     loaded.assert_found(&["verify", "--schema"], &["team_members", "row_security"]);

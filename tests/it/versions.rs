@@ -125,6 +125,6 @@ fn the_fixture_arrives_from_15_on_18_where_the_master_may_less() {
         "create or replace view spelling.shadowed as select id as at, at as id from spelling.words order by words.at",
     );
     let end = project.expect(12, &["verify"]);
-    let differs = "view spelling.shadowed: definition differs";
+    let differs = "view spelling.shadowed: differs in definition";
     assert!(end.stdout.contains(differs), "{end}");
 }

@@ -33,7 +33,6 @@ pub(crate) async fn begin(
     let begun = async {
         // Somebody may read the tables whose triggers go for a while.
         session.execute("set local lock_timeout = '30s'").await?;
-        ledger::enter_run(session, &context.plan).await?;
         adopt(session, context, schema).await?;
         session.commit().await
     }
@@ -45,12 +44,59 @@ pub(crate) async fn begin(
     begun
 }
 
+/// Takes triggers, foreign keys and unproven constraints off tables that a crash of the target has
+/// emptied, and forgets their statements: the rows have to come in once more as they came before.
+/// In the transaction that is open.
+pub(crate) async fn take_off_emptied(
+    session: &mut Session,
+    context: &LoadContext,
+    schema: &CleanSchema,
+    emptied: &[QualifiedName],
+) -> Result<()> {
+    // What is on a partitioned table acts on the rows of its partitions, and is taken off there.
+    let mut tables = emptied.to_vec();
+    for table in emptied {
+        let ancestors: Vec<QualifiedName> = session
+            .fetch(
+                "select n.nspname as schema, c.relname as name
+                   from pg_catalog.pg_partition_ancestors($1::pg_catalog.regclass) a
+                   join pg_catalog.pg_class c on c.oid = a.relid
+                   join pg_catalog.pg_namespace n on n.oid = c.relnamespace",
+                &[&table.quoted()],
+            )
+            .await?;
+        tables.extend(ancestors);
+    }
+    let found = structure::read(session).await?;
+    let expectation = Expectation::new(&schema.expected, &schema.report);
+    let statements = schema.pre_data.iter().chain(&schema.post_data);
+    let login = &context.plan.target.facts.user;
+    let convergence = Convergence::new(&expectation, &found, login, statements);
+    let mut removed = Vec::new();
+    for object in convergence.in_the_way() {
+        let id = &object.id;
+        let is_on = |table: &QualifiedName| {
+            id.schema.as_deref() == Some(&table.schema) && id.on.as_deref() == Some(&table.name)
+        };
+        if !tables.iter().any(is_on) {
+            continue;
+        }
+        for sql in removal(object) {
+            session.execute(&sql).await?;
+        }
+        removed.push(id);
+    }
+    let again: Vec<u32> = schema
+        .post_data
+        .iter()
+        .filter(|statement| removed.contains(&&statement.object))
+        .map(|statement| statement.no)
+        .collect();
+    ledger::forget_steps(session, &context.plan.run, POST_DATA, &again).await
+}
+
 async fn adopt(session: &mut Session, context: &LoadContext, schema: &CleanSchema) -> Result<()> {
     let database = &context.plan.target.facts.database;
-    let filled = catalog::filled_tables(session, context.search_path()).await?;
-    if !filled.is_empty() {
-        return Err(holds_rows(&filled, database));
-    }
     let found = structure::read(session).await?;
     let expectation = Expectation::new(&schema.expected, &schema.report);
     let statements = schema.pre_data.iter().chain(&schema.post_data);
@@ -60,7 +106,10 @@ async fn adopt(session: &mut Session, context: &LoadContext, schema: &CleanSchem
     if !conflicts.is_empty() {
         return Err(differs(&conflicts, database));
     }
-    for object in convergence.in_the_way() {
+    // Event triggers first: they would fire for whatever follows, and may write rows.
+    let mut in_the_way: Vec<&SchemaObject> = convergence.in_the_way().collect();
+    in_the_way.sort_by_key(|object| object.id.kind != ObjectKind::EventTrigger);
+    for object in in_the_way {
         for sql in removal(object) {
             session.execute(&sql).await.map_err(|failure| {
                 failure.while_doing(format!(
@@ -69,6 +118,12 @@ async fn adopt(session: &mut Session, context: &LoadContext, schema: &CleanSchem
                 ))
             })?;
         }
+    }
+    // From here on a process of another run can commit no row.
+    ledger::enter_run(session, &context.plan).await?;
+    let filled = catalog::filled_tables(session, context.search_path()).await?;
+    if !filled.is_empty() {
+        return Err(holds_rows(&filled, database));
     }
     for (script, statements) in [(PRE_DATA, &schema.pre_data), (POST_DATA, &schema.post_data)] {
         let done: Vec<u32> = statements
@@ -147,7 +202,7 @@ fn differs(conflicts: &[StructureDifference], database: &str) -> Failure {
 }
 
 /// The statements that take an object off.
-fn removal(object: &SchemaObject) -> Vec<String> {
+pub(crate) fn removal(object: &SchemaObject) -> Vec<String> {
     let id = &object.id;
     let name = quote_identifier(&id.name);
     let table = || {

@@ -3,9 +3,11 @@
 use serde::Deserialize;
 use towpath_model::connection::{ConnectionUrl, Side};
 use towpath_model::name::quote_identifier;
+use towpath_model::structure::ObjectKind;
 use towpath_model::{ErrorKind, Failure, Result};
-use towpath_postgres::{Session, SessionOptions};
+use towpath_postgres::{Session, SessionOptions, structure};
 
+use crate::begin::removal;
 use crate::large_objects;
 
 #[derive(Deserialize)]
@@ -74,8 +76,49 @@ pub fn confirm_clear(target: &ConnectionUrl, confirmed: &str) -> Result<()> {
     .hint("type the name of the database that should be cleared"))
 }
 
+/// Takes back what no schema took along: default privileges for everywhere, and settings of the
+/// database that the login may reset.
+async fn reset_defaults(session: &mut Session) -> Result<()> {
+    let owners: Vec<SchemaRow> = session
+        .fetch(
+            "select distinct pg_catalog.pg_get_userbyid(defaclrole) as name
+               from pg_catalog.pg_default_acl
+              where pg_catalog.pg_has_role(defaclrole, 'USAGE')",
+            &[],
+        )
+        .await?;
+    if !owners.is_empty() {
+        let found = structure::read(session).await?;
+        let ours = found.objects.values().filter(|object| {
+            object.id.kind == ObjectKind::DefaultPrivileges
+                && owners.iter().any(|owner| owner.name == object.id.name)
+        });
+        for sql in ours.flat_map(removal) {
+            session.execute(&sql).await?;
+        }
+    }
+    // Without a right on a setting, `reset all` leaves that one (`GUCArrayReset` in `guc.c`).
+    let owned: Option<String> = session
+        .scalar(
+            "select datname::pg_catalog.text
+               from pg_catalog.pg_database
+              where datname = pg_catalog.current_database()
+                and pg_catalog.pg_has_role(datdba, 'USAGE')",
+            &[],
+        )
+        .await?;
+    match owned {
+        Some(name) => {
+            let sql = format!("alter database {} reset all", quote_identifier(&name));
+            session.execute(&sql).await
+        }
+        None => Ok(()),
+    }
+}
+
 /// Drops every schema of the target database that its login owns, with all that is in them, every
-/// large object that it owns, and makes an empty `public`. Gives how many schemas were dropped.
+/// large object that it owns, publications, event triggers, foreign servers, default privileges and
+/// settings of the database, and makes an empty `public`. Gives how many schemas were dropped.
 pub async fn clear(
     source: &ConnectionUrl,
     target: &ConnectionUrl,
@@ -98,7 +141,7 @@ pub async fn clear(
             &[],
         )
         .await?;
-    // Publications and event triggers hang on no schema.
+    // Publications, event triggers and foreign servers hang on no schema.
     let globals: Vec<SchemaRow> = session
         .fetch(
             "select pg_catalog.format('publication %I', pubname) as name
@@ -107,7 +150,11 @@ pub async fn clear(
              union all
              select pg_catalog.format('event trigger %I', evtname)
                from pg_catalog.pg_event_trigger
-              where pg_catalog.pg_has_role(evtowner, 'USAGE')",
+              where pg_catalog.pg_has_role(evtowner, 'USAGE')
+             union all
+             select pg_catalog.format('server %I cascade', srvname)
+               from pg_catalog.pg_foreign_server
+              where pg_catalog.pg_has_role(srvowner, 'USAGE')",
             &[],
         )
         .await?;
@@ -122,6 +169,7 @@ pub async fn clear(
             ))
             .await?;
     }
+    reset_defaults(&mut session).await?;
     session
         .execute(
             "create schema if not exists public;

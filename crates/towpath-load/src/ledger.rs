@@ -77,7 +77,7 @@ pub async fn loaded_by(session: &mut Session) -> Result<LoadedBy> {
 /// more, because its entries refer to its run, and so none of its rows are committed.
 pub(crate) async fn enter_run(session: &mut Session, plan: &Plan) -> Result<()> {
     session.execute(CREATE).await?;
-    for table in ["chunk", "step", "run"] {
+    for table in ["chunk", "large_object", "step", "run"] {
         let sql = format!("delete from towpath.{table} where run <> $1");
         session.execute_with(&sql, &[plan.run.as_str()]).await?;
     }
@@ -248,6 +248,24 @@ pub(crate) async fn steps(
         )
         .await?;
     Ok(rows.into_iter().map(|row| row.no).collect())
+}
+
+/// Forgets statements, in the transaction that takes their effect off.
+pub(crate) async fn forget_steps(
+    session: &mut Session,
+    run: &RunId,
+    script: &str,
+    numbers: &[u32],
+) -> Result<()> {
+    let list: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    session
+        .execute_with(
+            "delete from towpath.step
+              where run = $1 and script = $2 and no = any ($3::int8[])",
+            &[run.as_str(), script, &format!("{{{}}}", list.join(","))],
+        )
+        .await
+        .map(|_| ())
 }
 
 /// Enters statements, in the transaction that ran them or found their effect there.

@@ -23,22 +23,21 @@ pub async fn post_data(context: &LoadContext, statements: &[Statement]) -> Resul
     let mut session = context.connect("post-data").await?;
     let done = ledger::steps(&mut session, &context.plan.run, POST_DATA).await?;
     session.close().await;
-    let left: Vec<Statement> = statements
+    let left: Vec<&Statement> = statements
         .iter()
         .filter(|statement| !done.contains(&statement.no))
-        .cloned()
         .collect();
     context
         .events
         .start(Stage::PostData, left.len() as u64, Unit::Items);
     for phase in Phase::POST_DATA {
-        let of_phase: Vec<Statement> = left
+        let of_phase: Vec<&Statement> = left
             .iter()
+            .copied()
             .filter(|statement| statement.phase == phase)
-            .cloned()
             .collect();
         if phase.is_parallel() {
-            run_side_by_side(context, of_phase).await?;
+            run_side_by_side(context, of_phase.into_iter().cloned().collect()).await?;
         } else {
             run_in_order(context, &of_phase).await?;
         }
@@ -50,7 +49,7 @@ pub async fn post_data(context: &LoadContext, statements: &[Statement]) -> Resul
 
 /// Statements of a phase in the script's order, some to a transaction: hundreds of policies and
 /// grants cost little but their commits.
-async fn run_in_order(context: &LoadContext, statements: &[Statement]) -> Result<()> {
+async fn run_in_order(context: &LoadContext, statements: &[&Statement]) -> Result<()> {
     if statements.is_empty() {
         return Ok(());
     }
@@ -58,8 +57,7 @@ async fn run_in_order(context: &LoadContext, statements: &[Statement]) -> Result
     let settings = settings(context);
     for batch in statements.chunks(BATCH) {
         context.stop.check()?;
-        let batch: Vec<&Statement> = batch.iter().collect();
-        run_batch(&mut session, context, POST_DATA, &batch, &settings).await?;
+        run_batch(&mut session, context, POST_DATA, batch, &settings).await?;
         context.events.advance(Stage::PostData, batch.len() as u64);
     }
     session.close().await;

@@ -8,7 +8,7 @@ use towpath_model::script::Statement;
 use towpath_model::{QualifiedName, Result};
 use towpath_postgres::Session;
 
-use crate::begin::{begin, refuse_unknown_rows};
+use crate::begin::{begin, refuse_unknown_rows, take_off_emptied};
 use crate::large_objects;
 use crate::ledger::{self, ChunkRow};
 use crate::options::LoadContext;
@@ -71,6 +71,7 @@ async fn end_leftovers(session: &mut Session, context: &LoadContext) -> Result<(
 /// nothing of. Must run before any chunk is loaded.
 pub async fn reset_stale(
     context: &LoadContext,
+    schema: impl AsyncFnOnce() -> Result<CleanSchema>,
     known: &[StoredChunk],
 ) -> Result<Vec<QualifiedName>> {
     let mut session = context.connect("reset").await?;
@@ -87,6 +88,7 @@ pub async fn reset_stale(
         )
         .await?;
     let mut reset = Vec::new();
+    let mut emptied: Vec<&PlannedTable> = Vec::new();
     for table in &context.plan.tables {
         let entered: Vec<&ChunkRow> = rows
             .iter()
@@ -104,7 +106,9 @@ pub async fn reset_stale(
         let has_rows = entered.iter().any(|row| row.rows > 0);
         let lost =
             has_rows && unlogged.contains(&table.name) && is_empty(&mut session, table).await?;
-        if stale || lost {
+        if lost {
+            emptied.push(table);
+        } else if stale {
             session.begin_writing(context.search_path()).await?;
             session
                 .execute(&format!("truncate only {}", table.name.quoted()))
@@ -113,6 +117,18 @@ pub async fn reset_stale(
             session.commit().await?;
             reset.push(table.name.clone());
         }
+    }
+    if !emptied.is_empty() {
+        let names: Vec<QualifiedName> = emptied.iter().map(|table| table.name.clone()).collect();
+        // All in one: an unlogged table may refer to another that was emptied with it.
+        let schema = schema().await?;
+        session.begin_writing("").await?;
+        take_off_emptied(&mut session, context, &schema, &names).await?;
+        for table in emptied {
+            ledger::forget_table(&mut session, run, table.id.as_str()).await?;
+        }
+        session.commit().await?;
+        reset.extend(names);
     }
     session.close().await;
     Ok(reset)

@@ -19,6 +19,8 @@ use crate::structure::{
 
 mod settle;
 
+pub use settle::quoted;
+
 /// Who decides an aspect of an object.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decided {
@@ -413,7 +415,9 @@ fn default_privileges(id: &ObjectId) -> &'static [&'static str] {
         }
         (ObjectKind::Type | ObjectKind::Domain | ObjectKind::Language, _)
         | (ObjectKind::DefaultPrivileges, Some("types")) => &["USAGE"],
-        (ObjectKind::Schema, _) if id.name == "public" => &["USAGE", "CREATE"],
+        // Not CREATE, which servers before 15 gave: a database that was upgraded keeps it, and no
+        // dump of a later one takes it away.
+        (ObjectKind::Schema, _) if id.name == "public" => &["USAGE"],
         (ObjectKind::Database, _) => &["CONNECT", "TEMPORARY"],
         _ => &[],
     }

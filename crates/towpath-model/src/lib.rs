@@ -4,6 +4,7 @@
 //! of randomness. Every type that is persisted opens with a `format` and a `version`
 //! ([`document`]), so that a later towpath can tell what it reads and refuse what it does not know.
 
+pub mod aspects;
 pub mod connection;
 pub mod convergence;
 pub mod definition;

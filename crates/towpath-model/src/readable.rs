@@ -15,6 +15,9 @@ pub struct Sides<'s> {
     pub found: &'s str,
 }
 
+/// The most values of one object that a single line names.
+const LINE: usize = 4;
+
 /// The longest text that is shown line by line.
 const LINES: usize = 400;
 
@@ -31,7 +34,7 @@ pub fn lines(difference: &StructureDifference, sides: Sides<'_>) -> Vec<String> 
             expected,
             found,
         } => {
-            let mut lines = vec![format!("{object}: {} differs", aspect.replace('_', " "))];
+            let mut lines = vec![format!("{object}: differs in {}", aspect.replace('_', " "))];
             lines.extend(
                 values(aspect, expected, found, sides)
                     .into_iter()
@@ -53,7 +56,12 @@ pub fn line(difference: &StructureDifference, sides: Sides<'_>) -> String {
             expected,
             found,
         } => {
-            let values = values(aspect, expected, found, sides);
+            let mut values = values(aspect, expected, found, sides);
+            if values.len() > LINE {
+                let more = values.len() - LINE;
+                values.truncate(LINE);
+                values.push(format!("and {more} more"));
+            }
             if aspect == "columns" {
                 return format!("{object}: {}", values.join("; "));
             }
@@ -311,7 +319,7 @@ mod tests {
         assert_eq!(
             lines(&difference, SIDES),
             [
-                "table app.\"Order\": columns differs",
+                "table app.\"Order\": differs in columns",
                 "  column id: not null: target true, source none",
                 "  column id: type: target integer, source bigint",
                 "  column note: only in source",

@@ -201,6 +201,29 @@ impl SchemaReport {
         self.objects.iter().find(|report| report.object == *object)
     }
 
+    /// What does not go and may be missed: named by the appendix, or the user's and lost with
+    /// something that it needs. Each once.
+    pub fn left_behind(&self) -> Vec<&ObjectId> {
+        const OF_USER: [&str; 5] = [
+            "dependent",
+            "webhook",
+            "policy-roles",
+            "superuser",
+            "database",
+        ];
+        let dropped = |report: &&ObjectReport| {
+            report.decision == Decision::Dropped && OF_USER.contains(&report.rule.as_str())
+        };
+        let objects: BTreeSet<&ObjectId> = self
+            .objects
+            .iter()
+            .filter(dropped)
+            .map(|report| &report.object)
+            .chain(self.appendix.iter().map(|entry| &entry.object))
+            .collect();
+        objects.into_iter().collect()
+    }
+
     /// How many objects have this decision.
     pub fn count(&self, decision: Decision) -> usize {
         self.objects
@@ -227,7 +250,8 @@ pub struct CleanSchema {
     /// The objects that must be on the target, with the aspects and grants they must have (grants
     /// to roles that do not go are already taken out). Emulated objects are in it by existence.
     pub expected: Structure,
-    /// What each object that is made by a statement needs, as far as catalog and bodies tell.
+    /// What each object that is made by a statement needs, as far as catalog and bodies tell;
+    /// empty where nobody asked.
     pub needs: BTreeMap<ObjectId, BTreeSet<ObjectId>>,
 }
 

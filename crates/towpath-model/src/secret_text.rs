@@ -36,6 +36,8 @@ pub enum Kind {
     ServerOption,
     /// URL with a password in it.
     Url,
+    /// Connection string of keywords and values, with a password among them.
+    ConnectionString,
     /// JSON Web Token.
     Token,
     /// Key whose prefix tells whose it is.
@@ -63,6 +65,7 @@ impl Kind {
             Kind::RolePassword => "password of a role",
             Kind::ServerOption => "secret option of a foreign server",
             Kind::Url => "URL with a password",
+            Kind::ConnectionString => "connection string with a password",
             Kind::Token => "JSON Web Token",
             Kind::Key => "API key",
             Kind::PrivateKey => "private key",
@@ -99,6 +102,16 @@ const PATTERNS: &[(Kind, &str)] = &[
     (
         Kind::Url,
         r#"[a-z][a-z0-9+.-]*://[^\s:/?#@'"]*:[^\s/?#@'"]+@"#,
+    ),
+    // Keywords and values as libpq reads them (manual, "Connection Strings"): nothing but blanks is
+    // between two of them, which no condition in SQL looks like.
+    (
+        Kind::ConnectionString,
+        r#"[^a-z0-9_](host|hostaddr|port|dbname|user|sslmode|service)\s*=\s*[^\s'",;()]+(\s+[a-z_]+\s*=\s*[^\s'",;()]+)*\s+password\s*=\s*'*[^\s'",;()%$|]"#,
+    ),
+    (
+        Kind::ConnectionString,
+        r#"[^a-z0-9_]password\s*=\s*('+[^';]+'+|[^\s'",;()%$|]+)\s+(host|hostaddr|port|dbname|user|sslmode|service)\s*=\s*[^\s'",;()]"#,
     ),
     (
         Kind::Token,

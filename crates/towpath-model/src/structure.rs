@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::aspects::Aspects;
 use crate::name::readable;
 
 /// Kinds of objects that a schema consists of.
@@ -267,7 +268,7 @@ pub struct SchemaObject {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub grants: BTreeSet<Grant>,
     /// Everything else, by aspect: `definition`, `columns`, `row_security`, `enabled`…
-    pub aspects: BTreeMap<String, Value>,
+    pub aspects: Aspects,
 }
 
 /// The structure of one database.

@@ -195,7 +195,7 @@ fn policy(
             extension: None,
             comment: None,
             grants: Default::default(),
-            aspects,
+            aspects: aspects.into(),
         },
         table: table.clone(),
         sql,

@@ -448,6 +448,7 @@ mod tests {
             broken_triggers: Default::default(),
             secrets: Default::default(),
             large_objects: Default::default(),
+            finds_needs: true,
             root_certificates: None,
         };
         let mut child = command(&options.pg_dump, &url, &options);

@@ -1,8 +1,7 @@
 //! The structure that the target must have: the source's, minus what does not go.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
+use towpath_model::aspects::Aspects;
 use towpath_model::schema::Decision;
 use towpath_model::structure::{Grant, ObjectId, ObjectKind, SchemaObject, Structure};
 
@@ -12,7 +11,7 @@ use crate::references;
 use crate::reserved::{API_ROLES, USER_OWNER, is_api_role};
 use crate::rewrite::role_on_target;
 use crate::role;
-use crate::rules::{Evidence, forced_row_security, replaced};
+use crate::rules::{Evidence, column_order, forced_row_security, replaced};
 use crate::script::{all_privileges, default_settings, definition};
 use crate::setting::{Carriage, carriage};
 use crate::{acl, bypass, owner};
@@ -72,6 +71,12 @@ fn on_target(
         let aspect = forced_row_security::ASPECT.to_owned();
         expected.aspects.insert(aspect, Value::from(false));
     }
+    if decisions.has_changed(&object.id, column_order::ASPECT)
+        && let Some(order) = column_order::on_target(object, evidence)
+    {
+        let aspect = column_order::ASPECT.to_owned();
+        expected.aspects.insert(aspect, Value::from(order));
+    }
     if object.id.kind == ObjectKind::Role {
         keep_of_role(&mut expected, evidence, decisions);
     }
@@ -100,7 +105,7 @@ fn stand_in(expected: &mut SchemaObject, evidence: &Evidence<'_>, decisions: &De
         return;
     };
     expected.comment = None;
-    expected.aspects = definition.aspects();
+    expected.aspects = definition.aspects().into();
     let is_of_platform = expected.extension.take().is_none();
     let api = API_ROLES
         .into_iter()
@@ -179,6 +184,6 @@ fn added_setting((id, value): (ObjectId, String)) -> SchemaObject {
         extension: None,
         comment: None,
         grants: Default::default(),
-        aspects: BTreeMap::from([("value".to_owned(), Value::from(value))]),
+        aspects: Aspects::from([("value".to_owned(), Value::from(value))]),
     }
 }

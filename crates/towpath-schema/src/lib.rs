@@ -81,14 +81,14 @@ pub async fn clean_schema(
     );
     let reading = source::read(session, structure, unreadable.clone());
     let ((dump, dumped_by), source) = tokio::try_join!(dumping, reading)?;
-    let mut clean = make(&dump, structure, &source, target, options)?;
+    let mut clean = make(dump, structure, &source, target, options)?;
     clean.report.dumped_by = Some(dumped_by);
     Ok(clean)
 }
 
 /// The pure part: everything that was read, to the clean schema.
 fn make(
-    dump: &dump::Dump,
+    dump: dump::Dump,
     structure: &Structure,
     source: &source::Source,
     target: &ServerFacts,
@@ -104,12 +104,15 @@ fn make(
     let (mut decisions, lost) = rules::decide(&evidence)?;
     collision::refuse(&evidence, &decisions)?;
     let names = classify::Names::of(structure);
-    let mut pieces = statement::split(dump, &names)?;
+    let mut pieces = statement::split(&dump, &names)?;
+    // Each of these is as long as the schema: of ten thousand tables, tens of megabytes.
+    drop((dump, names));
     all_privileges::spell_out(&mut pieces, source.version_num, target.version_num)?;
     refuse_unseen(&decisions, source)?;
     references::disable_triggers(&evidence, &mut decisions);
     let mut scripts = script::assemble(&pieces, &evidence, &mut decisions)?;
     let secrets = secret::sift(&pieces, &evidence, &mut decisions, &mut scripts)?;
+    drop(pieces);
     scripts.appendix.extend(cron::appendix(&source.jobs));
     secret::hide(&mut scripts.appendix);
     let extensions = rules::extension::reports(&evidence, &decisions, &lost);
@@ -118,7 +121,11 @@ fn make(
     let mut expected = expected::structure(&evidence, &decisions);
     secrets.take_out_of(&mut expected, &evidence)?;
     Ok(CleanSchema {
-        needs: needs(&evidence, &decisions),
+        needs: if options.finds_needs {
+            needs(&evidence, &decisions)
+        } else {
+            BTreeMap::new()
+        },
         pre_data: scripts.pre_data,
         post_data: scripts.post_data,
         report: SchemaReport {

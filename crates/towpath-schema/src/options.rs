@@ -70,6 +70,9 @@ pub struct SchemaOptions {
     pub secrets: Secrets,
     /// Whether large objects go.
     pub large_objects: LargeObjects,
+    /// Whether [`towpath_model::schema::CleanSchema::needs`] is found out: files that are split by
+    /// kind ask, a run does not, and for many tables it is most of the memory.
+    pub finds_needs: bool,
     /// File of root certificates in PEM, when the URL names none.
     pub root_certificates: Option<PathBuf>,
 }

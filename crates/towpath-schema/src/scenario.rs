@@ -36,7 +36,7 @@ impl Scene {
             extension: None,
             comment: None,
             grants: BTreeSet::new(),
-            aspects,
+            aspects: aspects.into(),
         });
         self
     }
@@ -150,11 +150,18 @@ impl Scene {
             broken_triggers: Default::default(),
             secrets: Default::default(),
             large_objects: Default::default(),
+            finds_needs: true,
             root_certificates: None,
         };
         change(&mut target, &mut options);
         let structure = Structure::new(self.objects);
-        crate::make(&self.dump, &structure, &self.source, &target, &options)
+        crate::make(
+            self.dump.clone(),
+            &structure,
+            &self.source,
+            &target,
+            &options,
+        )
     }
 }
 

@@ -140,7 +140,10 @@ pub async fn check_instance(
     });
     results.push(check_endpoint(facts, target));
     results.push(if facts.backup_retention_days > 0 {
-        let finding = format!("backups are kept {} days", facts.backup_retention_days);
+        let finding = match facts.backup_retention_days {
+            1 => "backups are kept 1 day".to_owned(),
+            days => format!("backups are kept {days} days"),
+        };
         result("rds-backups", Verdict::Pass, finding, "")
     } else {
         result(

@@ -224,7 +224,7 @@ fn entry<'v>(list: &'v Value, name: &str) -> Option<&'v Value> {
 }
 
 /// A relation as the server writes it, every part quoted: `public."order"` is `"public"."order"`.
-pub(super) fn quoted(relation: &str) -> String {
+pub fn quoted(relation: &str) -> String {
     let mut parts = vec![String::new()];
     let mut is_quoted = false;
     for character in relation.chars() {

@@ -29,7 +29,7 @@ pub(super) fn check(facts: &Facts<'_>) -> CheckResult {
     warn(
         CHECK,
         findings.join("; "),
-        "see the extension pages in schema/report.json; rehearse what uses them before the cutover",
+        "read the extensions in the report of the run or of `towpath export --schema-only`; rehearse what uses them before the cutover",
     )
 }
 

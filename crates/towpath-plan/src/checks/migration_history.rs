@@ -23,7 +23,10 @@ pub(super) fn check(facts: &Facts<'_>) -> CheckResult {
     let Some(history) = facts.migrations else {
         return pass(CHECK, "no migration history that can be read");
     };
-    let count = history.migrations.len();
+    let count = match history.migrations.len() {
+        1 => "1 migration".to_owned(),
+        many => format!("{many} migrations"),
+    };
     let mut findings = oddities(history);
     let mut remedy = String::new();
     if !findings.is_empty() {
@@ -58,13 +61,9 @@ pub(super) fn check(facts: &Facts<'_>) -> CheckResult {
         });
     }
     if findings.is_empty() {
-        return pass(CHECK, format!("{count} migrations, nothing odd"));
+        return pass(CHECK, format!("{count}, nothing odd"));
     }
-    warn(
-        CHECK,
-        format!("{count} migrations; {}", findings.join("; ")),
-        remedy,
-    )
+    warn(CHECK, format!("{count}; {}", findings.join("; ")), remedy)
 }
 
 /// Versions whose statements seem to hold a secret.

@@ -1,9 +1,11 @@
 //! What will load and then fail when it is used: the operator must have seen it. What would fail
 //! the load itself stops the plan.
 
+use std::collections::BTreeSet;
+
 use towpath_model::plan::CheckResult;
 use towpath_model::schema::{Certainty, RuntimeBreak};
-use towpath_model::structure::ObjectKind;
+use towpath_model::structure::{ObjectId, ObjectKind};
 
 use super::{Facts, fail, pass, some_of, warn};
 
@@ -34,23 +36,26 @@ pub(super) fn check(facts: &Facts<'_>) -> Vec<CheckResult> {
             "rewrite their functions before the cutover, or let them go disabled with schema.broken_triggers = \"disable\"",
         ));
     }
-    let others: Vec<String> = named(
-        breaks
-            .iter()
-            .filter(|broken| !broken.during_load && !is_write(broken)),
-    );
+    let is_other = |broken: &&RuntimeBreak| !broken.during_load && !is_write(broken);
+    let others: Vec<String> = named(breaks.iter().filter(is_other));
+    // One object may need several things.
+    let objects: BTreeSet<&ObjectId> = breaks
+        .iter()
+        .filter(is_other)
+        .map(|broken| &broken.object)
+        .collect();
     if !others.is_empty() {
         results.push(warn(
             CHECK,
             format!(
                 "{} will fail, or may, when used on the target: {}",
-                match others.len() {
+                match objects.len() {
                     1 => "1 object".to_owned(),
                     many => format!("{many} objects"),
                 },
                 some_of(&others)
             ),
-            "replace what they call before the cutover; schema/report.json lists all of them with their callers",
+            "replace what they call before the cutover; the report of the run or of `towpath export --schema-only` lists all of them with their callers",
         ));
     }
     results

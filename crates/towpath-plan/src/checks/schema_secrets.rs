@@ -31,6 +31,6 @@ pub(super) fn check(facts: &Facts<'_>) -> CheckResult {
     warn(
         CHECK,
         findings.join("; "),
-        "put these into a secret store, and let the application read them there; schema/report.json lists all of them",
+        "put these into a secret store, and let the application read them there; the report of the run or of `towpath export --schema-only` lists all of them",
     )
 }

@@ -15,7 +15,10 @@ pub(super) fn check(facts: &Facts<'_>) -> CheckResult {
     if hidden.is_empty() {
         return pass(
             CHECK,
-            format!("all {} tables can be read", facts.relations.len()),
+            match facts.relations.len() {
+                1 => "the only table can be read".to_owned(),
+                many => format!("all {many} tables can be read"),
+            },
         );
     }
     fail(

@@ -300,7 +300,7 @@ fn says(object: &SchemaObject, words: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use serde_json::json;
     use towpath_model::structure::{Grant, ObjectId};
@@ -315,7 +315,7 @@ mod tests {
             extension: None,
             comment: None,
             grants: BTreeSet::new(),
-            aspects: serde_json::from_value::<BTreeMap<String, Value>>(aspects).unwrap(),
+            aspects: serde_json::from_value(aspects).unwrap(),
         }
     }
 

@@ -56,7 +56,7 @@ fn table(name: &str, columns: serde_json::Value) -> SchemaObject {
         extension: None,
         comment: None,
         grants: Default::default(),
-        aspects: BTreeMap::from([("columns".to_owned(), columns)]),
+        aspects: BTreeMap::from([("columns".to_owned(), columns)]).into(),
     }
 }
 

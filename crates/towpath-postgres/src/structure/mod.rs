@@ -281,7 +281,11 @@ impl Shared {
         let mut aspects = row.aspects;
         if has_columns(kind) {
             let none = || Value::Array(Vec::new());
-            let columns = self.columns.get(&row.oid).cloned().unwrap_or_else(none);
+            let mut columns = self.columns.get(&row.oid).cloned().unwrap_or_else(none);
+            if aspects.contains_key("inherits") {
+                let order = sort_columns(&mut columns);
+                aspects.insert("column_order".to_owned(), order);
+            }
             aspects.insert("columns".to_owned(), columns);
         }
         spelling::unify(kind, &mut aspects);
@@ -302,13 +306,25 @@ impl Shared {
             },
             oid: row.oid,
             owner: row.owner,
-            aspects,
+            aspects: aspects.into(),
         }
     }
 
     fn extension_of_relation(&self, oid: u32) -> Option<&String> {
         self.extensions.get(&("pg_class".to_owned(), oid))
     }
+}
+
+/// Sorts columns by name and gives the order they had. Where a table inherits, no statement makes
+/// every order again, so it is an aspect of its own.
+fn sort_columns(columns: &mut Value) -> Value {
+    let name = |column: &Value| column.get("name").cloned().unwrap_or_default();
+    let Value::Array(columns) = columns else {
+        return Value::Null;
+    };
+    let order = columns.iter().map(name).collect();
+    columns.sort_by_key(|column| name(column).as_str().map(str::to_owned));
+    order
 }
 
 fn find<T: Clone>(among: &HashMap<Address, T>, address: Option<&Address>) -> Option<T> {
@@ -432,6 +448,25 @@ mod tests {
         let table = shared().complete(ObjectKind::Table, row(7, None));
         assert_eq!(table.comment.as_deref(), Some("jobs"));
         assert_eq!(table.aspects["columns"], json!([{"name": "jobid"}]));
+    }
+
+    #[test]
+    fn the_order_of_inherited_columns_is_an_aspect_of_its_own() {
+        let mut shared = shared();
+        let columns = json!([{"name": "b"}, {"name": "a"}]);
+        shared.columns.insert(7, columns.clone());
+        let plain = shared.complete(ObjectKind::Table, row(7, None));
+        assert_eq!(plain.aspects["columns"], columns);
+        let mut inheriting = row(7, None);
+        inheriting
+            .aspects
+            .insert("inherits".into(), json!(["cron.jobs"]));
+        let child = shared.complete(ObjectKind::Table, inheriting);
+        assert_eq!(
+            child.aspects["columns"],
+            json!([{"name": "a"}, {"name": "b"}])
+        );
+        assert_eq!(child.aspects["column_order"], json!(["b", "a"]));
     }
 
     #[test]

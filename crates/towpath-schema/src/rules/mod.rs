@@ -1,6 +1,7 @@
 //! The rules: each looks at one object and says what becomes of it, or leaves it to the next.
 
 mod auth_users;
+pub(crate) mod column_order;
 pub(crate) mod database;
 mod default_privileges;
 mod emulated;
@@ -151,13 +152,14 @@ const RULES: [Rule; 20] = [
 ];
 
 /// Ids of decisions that follow from others, or that a statement brings about.
-const LATER: [&str; 6] = [
+const LATER: [&str; 7] = [
     dependents::DEPENDENT,
     dependents::WEBHOOK,
     POLICY_ROLES,
     bypass::RULE,
     DISABLED,
     build_path::RULE,
+    column_order::RULE,
 ];
 
 /// A policy all of whose roles stay behind.
@@ -182,6 +184,7 @@ pub(crate) fn decide(evidence: &Evidence<'_>) -> Result<(Decisions, Lost)> {
     let mut decisions = by_rules(evidence, &findings);
     let lost = dependents::follow(evidence, &mut decisions)?;
     build_path::decide(evidence, &mut decisions);
+    column_order::decide(evidence, &mut decisions)?;
     Ok((decisions, lost))
 }
 

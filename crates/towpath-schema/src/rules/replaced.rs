@@ -82,7 +82,7 @@ pub(crate) fn expected(added: &Definition, owner: &str) -> SchemaObject {
             grantable: false,
         }]
         .into(),
-        aspects: added.aspects(),
+        aspects: added.aspects().into(),
     }
 }
 

@@ -239,3 +239,61 @@ fn service_role_passes_only_where_the_operator_says_so() {
             .contains("nowhere")
     );
 }
+
+#[test]
+fn rows_of_a_table_whose_columns_move_are_not_stored_in_another() {
+    let child = ObjectId::of(ObjectKind::Table, "app", "Child's");
+    let pair = ObjectId::of(ObjectKind::Type, "app", "pair");
+    let scene = |stored: &str| {
+        let column = |name: &str, of: &str| json!({"name": name, "type": of});
+        Scene::default()
+            .schemas()
+            .object(
+                ObjectId::of(ObjectKind::Table, "app", "parent"),
+                Some("postgres"),
+                json!({"columns": [column("a", "text"), column("b", "text")]}),
+            )
+            .object(
+                child.clone(),
+                Some("postgres"),
+                json!({
+                    "columns": [column("a", "text"), column("b", "text")],
+                    "inherits": ["app.parent"],
+                    "column_order": ["b", "a"],
+                }),
+            )
+            .object(
+                pair.clone(),
+                Some("postgres"),
+                json!({"attributes": [column("x", "app.\"Child's\"[]")]}),
+            )
+            .object(
+                orders(),
+                Some("postgres"),
+                json!({"columns": [column("id", "integer"), column("p", stored)]}),
+            )
+            .dump(
+                "CREATE TYPE app.pair AS (x text); CREATE TABLE app.parent (a text, b text);
+                 CREATE TABLE app.\"Child's\" (b text, a text) INHERITS (app.parent);
+                 CREATE TABLE app.orders (id integer);",
+                "",
+            )
+    };
+    let clean = scene("text").clean().unwrap();
+    let report = clean.report.find(&child).unwrap();
+    assert_eq!(report.decision, Decision::Rewritten);
+    assert_eq!(report.changed, ["column_order"]);
+    assert_eq!(
+        clean.expected.objects[&child].aspects["column_order"],
+        json!(["a", "b"])
+    );
+    for stored in ["app.pair", "app.pair[]", "app.\"Child's\""] {
+        let refused = scene(stored).clean().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Blocked);
+        let told = refused.to_string();
+        assert!(
+            told.contains("table app.orders stores rows of table app.\"Child's\""),
+            "{told}"
+        );
+    }
+}

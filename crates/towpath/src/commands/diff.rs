@@ -204,7 +204,13 @@ fn tell(context: &Context, arguments: &DiffArguments, differences: &[StructureDi
                 "{left} and {right}: {}",
                 table::counted(count as u64, "difference")
             );
-            next("change or drop what differs on the target, or load into another database");
+            let is_of_target = left == "target" || right == "target";
+            // Catalogs as they are always differ: the platform is on one side only.
+            if is_of_target && !arguments.raw {
+                next(
+                    "change or drop what differs on the target, or load into another database; an empty target is filled by `towpath run`",
+                );
+            }
         }
     }
 }

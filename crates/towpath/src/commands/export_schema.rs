@@ -159,6 +159,7 @@ async fn make(context: &Context, arguments: &ExportArguments) -> Result<Made> {
     let mut options = schema_options(context, &target)?;
     // Their contents do not go with the schema, so what is said about them has no object.
     options.large_objects = LargeObjects::Leave;
+    options.finds_needs = true;
     let holds_secrets = options.secrets == Secrets::Carry;
     let schema = clean_schema(&url, &snapshot_id, &structure, session, &target, &options).await?;
     holder.release().await?;

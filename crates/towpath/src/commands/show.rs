@@ -11,7 +11,10 @@ use crate::table;
 /// How many tables a plan shows before it sums up the rest.
 const TABLES_SHOWN: usize = 12;
 
-/// The checklist, each remedy below its finding.
+/// How many objects a plan names in each of its lists before it sums up the rest.
+const OBJECTS_SHOWN: usize = 12;
+
+/// The checklist, each remedy below its finding, and how many there were of each verdict.
 pub fn checks(results: &[CheckResult]) -> String {
     let mut text = String::new();
     let width = results
@@ -33,7 +36,28 @@ pub fn checks(results: &[CheckResult]) -> String {
             text.push_str(&format!("      {:<width$}  → {}\n", "", result.remedy));
         }
     }
+    text.push_str(&tally(results));
     text
+}
+
+/// The checklist in a line, so that what failed is seen at its end, however long it is.
+fn tally(results: &[CheckResult]) -> String {
+    let of = |verdict: Verdict| -> Vec<&str> {
+        let those = results.iter().filter(|result| result.verdict == verdict);
+        those.map(|result| result.check.as_str()).collect()
+    };
+    let mut parts = vec![format!("{} pass", of(Verdict::Pass).len())];
+    for (verdict, word) in [(Verdict::Warn, "warn"), (Verdict::Fail, "FAIL")] {
+        let names = of(verdict);
+        if !names.is_empty() {
+            parts.push(format!("{} {word} ({})", names.len(), names.join(", ")));
+        }
+    }
+    format!(
+        "{}: {}\n",
+        table::counted(results.len() as u64, "check"),
+        parts.join(", ")
+    )
 }
 
 /// The plan.
@@ -71,15 +95,16 @@ pub fn plan(plan: &Plan, report: &SchemaReport) -> String {
     }
     text.push_str(&table::aligned(&rows));
     if plan.tables.len() > TABLES_SHOWN {
+        let more = plan.tables.len() - TABLES_SHOWN;
         text.push_str(&format!(
-            "and {} more tables\n",
-            plan.tables.len() - TABLES_SHOWN
+            "and {}\n",
+            table::counted(more as u64, "more table")
         ));
     }
     text.push_str(&format!(
-        "\n{} tables, {} chunks, {} of heap; about {} to copy\n",
-        plan.tables.len(),
-        plan.chunk_count(),
+        "\n{}, {}, {} of heap; about {} to copy\n",
+        table::counted(plan.tables.len() as u64, "table"),
+        table::counted(plan.chunk_count() as u64, "chunk"),
         table::bytes(plan.bytes()),
         table::duration(plan.estimated_seconds * 1000)
     ));
@@ -125,15 +150,40 @@ pub fn schema(report: &SchemaReport) -> String {
     if let Some(program) = &report.dumped_by {
         text.push_str(&format!("schema read by {program}\n"));
     }
-    if !report.breaks_at_run_time.is_empty() {
-        text.push_str("breaks at run time:\n");
-        for broken in &report.breaks_at_run_time {
+    let left = report.left_behind();
+    let left: Vec<String> = left.iter().map(ToString::to_string).collect();
+    text.push_str(&listed("stays behind, and may be missed", &left));
+    let mut breaks: Vec<_> = report.breaks_at_run_time.iter().collect();
+    // What fails the load, then what fails every time, before what may fail.
+    breaks.sort_by_key(|broken| (!broken.during_load, broken.certainty));
+    let breaks: Vec<String> = breaks
+        .into_iter()
+        .map(|broken| {
             let word = match broken.certainty {
                 Certainty::Surely => "needs",
                 Certainty::Perhaps => "perhaps needs",
             };
-            text.push_str(&format!("  {} {word} {}\n", broken.object, broken.needs));
-        }
+            format!("{} {word} {}", broken.object, broken.needs)
+        })
+        .collect();
+    text.push_str(&listed("breaks at run time", &breaks));
+    text
+}
+
+/// A title and the first lines of a list; nothing for none.
+fn listed(title: &str, lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("{title}:\n");
+    for line in lines.iter().take(OBJECTS_SHOWN) {
+        text.push_str(&format!("  {line}\n"));
+    }
+    if lines.len() > OBJECTS_SHOWN {
+        text.push_str(&format!(
+            "  and {} more; `towpath export --schema-only -o DIR` writes a report of all\n",
+            lines.len() - OBJECTS_SHOWN
+        ));
     }
     text
 }
@@ -253,7 +303,7 @@ pub fn difference(difference: &Difference) -> String {
             StructureDifference::Missing { object } => format!("{object} is missing"),
             StructureDifference::Extra { object } => format!("{object} is not expected"),
             StructureDifference::Changed { object, aspect, .. } => {
-                format!("{object}: {aspect} differs")
+                format!("{object}: differs in {aspect}")
             }
         },
     }
@@ -274,4 +324,35 @@ fn row_difference(row: &RowDifference) -> String {
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     format!("{how}: {}", key.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checklist_ends_with_what_failed() {
+        let result = |check: &str, verdict| CheckResult {
+            check: check.to_owned(),
+            verdict,
+            finding: "found".to_owned(),
+            remedy: String::new(),
+        };
+        let text = checks(&[
+            result("one", Verdict::Pass),
+            result("two", Verdict::Fail),
+            result("three", Verdict::Warn),
+        ]);
+        assert!(
+            text.ends_with("\n3 checks: 1 pass, 1 warn (three), 1 FAIL (two)\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_long_list_says_how_many_more_there_are() {
+        let lines: Vec<String> = (0..14).map(|number| format!("object {number}")).collect();
+        assert!(listed("breaks", &lines).contains("object 11\n  and 2 more;"));
+        assert_eq!(listed("breaks", &[]), "");
+    }
 }

@@ -267,6 +267,7 @@ pub fn refuse_failed(checks: &[CheckResult]) -> Result<()> {
     };
     let others = match failed.len() {
         1 => String::new(),
+        2 => " (and 1 more check failed)".to_owned(),
         more => format!(" (and {} more checks failed)", more - 1),
     };
     Err(Failure::new(

@@ -176,6 +176,7 @@ pub fn schema_options(context: &Context, target: &ServerFacts) -> Result<SchemaO
             "never" => CarryAuthUsers::Never,
             _ => CarryAuthUsers::Auto,
         },
+        finds_needs: false,
         root_certificates: context.root_certificates(Side::Source),
     })
 }

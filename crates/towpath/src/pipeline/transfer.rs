@@ -43,7 +43,6 @@ pub struct Transfer<'t> {
     replace: Option<String>,
     key: RunKey,
     state: RunState,
-    schema: CleanSchema,
 }
 
 impl<'t> Transfer<'t> {
@@ -63,7 +62,6 @@ impl<'t> Transfer<'t> {
             replace: replace.map(str::to_owned),
             key: run_files::key(store).await?,
             state: RunState::of(&read_journal(store).await?),
-            schema: run_files::clean_schema(store, &plan.plan).await?,
         })
     }
 
@@ -102,7 +100,7 @@ impl<'t> Transfer<'t> {
         self.make_room().await?;
         let load = self.load_context()?;
         timed(&self.journal, "load", async {
-            towpath_load::prepare(&load, &self.schema).await?;
+            self.prepare(&load).await?;
             let chunks: Vec<StoredChunk> = manifest.chunks().cloned().collect();
             self.reset_stale(&load, &chunks).await?;
             let (sender, receiver) = self.queue()?;
@@ -139,7 +137,7 @@ impl<'t> Transfer<'t> {
         self.make_room().await?;
         let load = self.load_context()?;
         let manifest = timed(&self.journal, "export and load", async {
-            towpath_load::prepare(&load, &self.schema).await?;
+            self.prepare(&load).await?;
             self.reset_stale(&load, &kept).await?;
             let (sender, receiver) = self.queue()?;
             self.context
@@ -433,10 +431,22 @@ impl<'t> Transfer<'t> {
         Ok(())
     }
 
+    /// The clean schema as it was stored. Read when it is needed and let go: the survey of an export
+    /// holds another one.
+    async fn schema(&self) -> Result<CleanSchema> {
+        run_files::clean_schema(self.store, &self.plan.plan).await
+    }
+
+    async fn prepare(&self, load: &LoadContext) -> Result<()> {
+        towpath_load::prepare(load, &self.schema().await?).await
+    }
+
     async fn reset_stale(&self, load: &LoadContext, known: &[StoredChunk]) -> Result<()> {
-        let reset = towpath_load::reset_stale(load, known).await?;
+        let reset = towpath_load::reset_stale(load, async || self.schema().await, known).await?;
         for table in reset {
-            let text = format!("{table} is loaded again: its rows changed on the source");
+            let text = format!(
+                "{table} is loaded again: the source has other rows now, or the target has lost these"
+            );
             self.context.events.note(Stage::Load, text);
         }
         Ok(())
@@ -445,7 +455,8 @@ impl<'t> Transfer<'t> {
     async fn finish_load(&self, load: &LoadContext, manifest: &Manifest) -> Result<()> {
         timed(&self.journal, "indexes, constraints and policies", async {
             towpath_load::set_sequences(load, &manifest.sequences).await?;
-            towpath_load::post_data(load, &self.schema.post_data).await
+            let schema = self.schema().await?;
+            towpath_load::post_data(load, &schema.post_data).await
         })
         .await?;
         enter(&self.journal, RunStage::Loaded).await

@@ -1,10 +1,11 @@
 //! The report for people.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use towpath_model::plan::Verdict;
 use towpath_model::report::Report;
-use towpath_model::schema::{Decision, SchemaReport};
+use towpath_model::schema::{Decision, ObjectReport, SchemaReport};
 
 use crate::commands::show;
 use crate::table;
@@ -96,9 +97,9 @@ fn tables(text: &mut String, report: &Report) -> std::fmt::Result {
     };
     writeln!(
         text,
-        "\n## Tables\n\n{} tables, {} rows, {} raw, {} stored.\n",
-        manifest.tables.len(),
-        manifest.rows(),
+        "\n## Tables\n\n{}, {}, {} raw, {} stored.\n",
+        table::counted(manifest.tables.len() as u64, "table"),
+        table::counted(manifest.rows(), "row"),
         table::bytes(manifest.raw_bytes()),
         table::bytes(manifest.stored_bytes())
     )?;
@@ -162,31 +163,25 @@ fn verification(text: &mut String, report: &Report) -> std::fmt::Result {
 
 fn schema(text: &mut String, report: &SchemaReport) -> std::fmt::Result {
     writeln!(text, "\n## Schema\n")?;
-    let decisions = [Decision::Rewritten, Decision::Emulated, Decision::Dropped];
+    let kept = report.count(Decision::Kept) as u64;
     writeln!(
         text,
-        "{} objects kept as they are. Everything else:\n",
-        report.count(Decision::Kept)
+        "{} kept. Everything else, what may be missed first:\n",
+        table::counted(kept, "object")
     )?;
     writeln!(
         text,
         "| object | decision | rule | reason |\n|---|---|---|---|"
     )?;
-    for decision in decisions {
-        for object in report
-            .objects
-            .iter()
-            .filter(|object| object.decision == decision)
-        {
-            writeln!(
-                text,
-                "| {} | {} | {} | {} |",
-                cell(&object.object.to_string()),
-                decision.label(),
-                object.rule,
-                cell(&object.reason)
-            )?;
-        }
+    for (object, told) in rows(report) {
+        writeln!(
+            text,
+            "| {} | {} | {} | {} |",
+            cell(&object),
+            told.decision.label(),
+            told.rule,
+            cell(&told.reason)
+        )?;
     }
     if !report.breaks_at_run_time.is_empty() {
         writeln!(text, "\n### Breaks at run time\n")?;
@@ -212,6 +207,41 @@ fn schema(text: &mut String, report: &SchemaReport) -> std::fmt::Result {
         }
     }
     Ok(())
+}
+
+/// Every object that is not kept: what of the user's stays behind, what is changed, and what is the
+/// platform's. Members of one extension share a row: there are hundreds, and JSON has each.
+fn rows(report: &SchemaReport) -> Vec<(String, &ObjectReport)> {
+    let left: BTreeSet<_> = report.left_behind().into_iter().collect();
+    let rank = |told: &ObjectReport| match told.decision {
+        _ if left.contains(&told.object) => 0,
+        Decision::Dropped => 2,
+        _ => 1,
+    };
+    let mut others: Vec<&ObjectReport> = Vec::new();
+    let mut members: BTreeMap<&str, Vec<&ObjectReport>> = BTreeMap::new();
+    for told in &report.objects {
+        match (told.decision, told.rule.as_str()) {
+            (Decision::Kept, _) => {}
+            (Decision::Dropped, "extension-member") if !left.contains(&told.object) => {
+                members.entry(&told.reason).or_default().push(told);
+            }
+            _ => others.push(told),
+        }
+    }
+    others.sort_by_key(|told| (rank(told), told.decision));
+    let others = others
+        .into_iter()
+        .map(|told| (told.object.to_string(), told));
+    let members = members.into_values().filter_map(|members| {
+        let first = *members.first()?;
+        let named = match members.len() {
+            1 => first.object.to_string(),
+            many => format!("{many} members of an extension"),
+        };
+        Some((named, first))
+    });
+    others.chain(members).collect()
 }
 
 fn checks(text: &mut String, report: &Report) -> std::fmt::Result {
