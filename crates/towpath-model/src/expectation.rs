@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::schema::{Decision, ObjectReport, SchemaReport};
+use crate::schema::{ObjectReport, SchemaReport};
 use crate::structure::{
     Allowance, Grant, ObjectId, ObjectKind, SchemaObject, Structure, StructureDifference, compare,
 };
@@ -40,11 +40,6 @@ impl<'e> Expectation<'e> {
                     .filter(|aspect| *aspect != "force_row_security")
                     .cloned()
                     .collect(),
-                // A schema of Supabase's is another thing of the same name; a role must have just
-                // the rights it was made with, and a function that stands in must be the one we
-                // made.
-                existence_only: report.decision == Decision::Emulated
-                    && id.kind == ObjectKind::Schema,
             },
             None => Allowance::default(),
         }

@@ -354,8 +354,6 @@ impl StructureDifference {
 pub struct Allowance {
     /// Aspects that are not compared.
     pub aspects: BTreeSet<String>,
-    /// Only existence is compared.
-    pub existence_only: bool,
 }
 
 /// Compares the structure that the target should have with the one it has. `expected` holds only
@@ -388,9 +386,6 @@ pub fn compare_object(
     allowance: &Allowance,
     differences: &mut Vec<StructureDifference>,
 ) {
-    if allowance.existence_only {
-        return;
-    }
     let mut compare = |aspect: &str, expected_value: Value, found_value: Value| {
         if expected_value != found_value && !allowance.aspects.contains(aspect) {
             differences.push(StructureDifference::Changed {

@@ -82,6 +82,9 @@ fn on_target(
     }
     if decisions.of(&object.id) == Some(Decision::Emulated) {
         stand_in(&mut expected, evidence, decisions);
+        if object.id.kind == ObjectKind::Schema {
+            bare_schema(&mut expected, evidence, decisions);
+        }
     }
     if object.id.kind == ObjectKind::Policy {
         bypass::restate(&mut expected, evidence, decisions);
@@ -94,8 +97,38 @@ fn on_target(
         let aspect = "enabled".to_owned();
         expected.aspects.insert(aspect, Value::from("disabled"));
     }
+    if expected.aspects.contains_key(owner::LACKS) {
+        expected.aspects.remove(owner::LACKS);
+    }
     expected.owner = owner::on_target(object, evidence, decisions);
     expected
+}
+
+/// A schema of the platform as it is made bare: without its comment, and open to the roles of the
+/// API where stand-ins live in it.
+fn bare_schema(expected: &mut SchemaObject, evidence: &Evidence<'_>, decisions: &Decisions) {
+    expected.comment = None;
+    let name = Some(expected.id.name.as_str());
+    let has_stand_in = evidence.structure.objects.values().any(|object| {
+        object.id.schema.as_deref() == name
+            && object.extension.is_none()
+            && decisions.of(&object.id) == Some(Decision::Emulated)
+            && definition(object, evidence).is_some()
+    });
+    let api = API_ROLES
+        .into_iter()
+        .filter(|role| has_stand_in && decisions.role_goes(role));
+    let usage = |grant: &Grant, role: &str| grant.grantee == role && grant.privilege == "USAGE";
+    for role in api {
+        if !expected.grants.iter().any(|grant| usage(grant, role)) {
+            expected.grants.insert(Grant {
+                grantee: role.to_owned(),
+                privilege: "USAGE".to_owned(),
+                column: None,
+                grantable: false,
+            });
+        }
+    }
 }
 
 /// A function as towpath makes it; privileges are the source's, and those of the API's roles on

@@ -15,6 +15,10 @@ use crate::reserved::USER_OWNER;
 use crate::rules::Evidence;
 use crate::script::routine;
 
+/// Aspect of what an owner has taken from itself. The target's master owns everything and loads it,
+/// so nothing is taken from it there.
+pub(crate) const LACKS: &str = "owner_lacks";
+
 /// The user role that owned an object on the source, when that is not the role that owns everything
 /// on the target.
 fn other_owner<'a>(
@@ -155,6 +159,13 @@ fn creates_in(role: &str, schema: &str, evidence: &Evidence<'_>, decisions: &Dec
 pub(crate) fn report(evidence: &Evidence<'_>, decisions: &mut Decisions) {
     let master = &evidence.options.target_owner;
     for object in evidence.structure.objects.values() {
+        if let Some(lacks) = object.aspects.get(LACKS)
+            && decisions.is_replayed(&object.id)
+        {
+            let reason =
+                format!("its owner, who has taken {lacks} from itself, has all privileges");
+            decisions.mark_changed(&object.id, &[], &reason);
+        }
         let Some(owner) = other_owner(object, evidence, decisions) else {
             continue;
         };

@@ -239,6 +239,7 @@ struct Shared {
     extensions: HashMap<Address, String>,
     comments: HashMap<Address, String>,
     grants: HashMap<Address, BTreeSet<Grant>>,
+    owner_lacks: HashMap<Address, Value>,
     columns: HashMap<u32, Value>,
 }
 
@@ -254,6 +255,12 @@ impl Shared {
             fetch(session, include_str!("comments.sql"), "comments").await?;
         let grants: Vec<GrantsRow> =
             fetch(session, include_str!("grants.sql"), "privileges").await?;
+        let owner_lacks: Vec<LacksRow> = fetch(
+            session,
+            include_str!("owner_lacks.sql"),
+            "privileges of owners",
+        )
+        .await?;
         let columns: Vec<ColumnsRow> =
             fetch(session, include_str!("columns.sql"), "columns").await?;
         Ok(Self {
@@ -268,6 +275,10 @@ impl Shared {
             grants: grants
                 .into_iter()
                 .map(|row| ((row.catalog, row.oid), row.grants))
+                .collect(),
+            owner_lacks: owner_lacks
+                .into_iter()
+                .map(|row| ((row.catalog, row.oid), row.lacks))
                 .collect(),
             columns: columns
                 .into_iter()
@@ -287,6 +298,9 @@ impl Shared {
                 aspects.insert("column_order".to_owned(), order);
             }
             aspects.insert("columns".to_owned(), columns);
+        }
+        if let Some(lacks) = find(&self.owner_lacks, address.as_ref()) {
+            aspects.insert("owner_lacks".to_owned(), lacks);
         }
         spelling::unify(kind, &mut aspects);
         SchemaObject {
@@ -336,6 +350,13 @@ struct MemberRow {
     catalog: String,
     oid: u32,
     extension: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct LacksRow {
+    catalog: String,
+    oid: u32,
+    lacks: Value,
 }
 
 #[derive(Debug, Deserialize)]
