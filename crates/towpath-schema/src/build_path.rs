@@ -12,8 +12,8 @@ use pg_query::protobuf::Token;
 use serde_json::Value;
 use towpath_model::structure::{ObjectId, ObjectKind};
 
-use crate::body;
 use crate::decision::{Decisions, Verdict};
+use crate::references::words::{self, Word};
 use crate::reserved::USER_OWNER;
 use crate::rules::Evidence;
 use crate::script::{SEARCH_PATH, routine};
@@ -169,7 +169,7 @@ impl<'e> Texts<'e> {
             {
                 return true;
             }
-            for (schema, name) in body::mentions(&body.text) {
+            for (schema, name) in words::mentions(&body.text) {
                 let called = self.functions.get(name.as_str()).into_iter().flatten();
                 open.extend(called.filter(|id| id.schema.as_deref() == Some(schema.as_str())));
             }
@@ -212,47 +212,21 @@ fn is_named_in_texts(kind: ObjectKind) -> bool {
 /// Names and operators of a text that stand alone. String literals count as names: one that is
 /// cast to `regclass` or given to `to_tsvector` is one.
 fn unqualified(text: &str) -> BTreeSet<String> {
-    let Ok(scanned) = pg_query::scan(text) else {
-        return BTreeSet::new();
-    };
-    let tokens: Vec<(Token, &str)> = scanned
-        .tokens
-        .iter()
-        .filter(|token| !matches!(token.token(), Token::SqlComment | Token::CComment))
-        .filter_map(|token| {
-            let start = usize::try_from(token.start).ok()?;
-            let end = usize::try_from(token.end).ok()?;
-            Some((token.token(), text.get(start..end)?))
-        })
-        .collect();
+    let tokens = words::scan(text).unwrap_or_default();
     let mut names = BTreeSet::new();
-    for (at, (token, text)) in tokens.iter().enumerate() {
-        let after_dot = at > 0 && tokens[at - 1].1 == ".";
-        let before_dot = tokens.get(at + 1).is_some_and(|(_, next)| *next == ".");
-        if after_dot || before_dot {
+    for (at, token) in tokens.iter().enumerate() {
+        let is_dot = |other: Option<&Word<'_>>| other.is_some_and(|other| other.text == ".");
+        let before = at.checked_sub(1).and_then(|before| tokens.get(before));
+        if is_dot(before) || is_dot(tokens.get(at + 1)) {
             continue;
         }
-        if *token == Token::Sconst {
-            names.insert(text.trim_matches('\'').to_lowercase());
-        } else if let Some(word) = word(text) {
-            names.insert(word);
+        names.insert(if token.token == Token::Sconst {
+            token.text.trim_matches('\'').to_lowercase()
         } else {
-            names.insert((*text).to_owned());
-        }
+            token.name().unwrap_or_else(|| token.text.to_owned())
+        });
     }
     names
-}
-
-/// The name a token stands for: folded, or unquoted.
-fn word(text: &str) -> Option<String> {
-    if let Some(quoted) = text
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-    {
-        return Some(quoted.replace("\"\"", "\""));
-    }
-    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
-        .then(|| text.to_lowercase())
 }
 
 #[cfg(test)]

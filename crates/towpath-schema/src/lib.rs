@@ -8,7 +8,6 @@
 mod acl;
 mod all_privileges;
 mod appendix;
-mod body;
 mod build_path;
 mod bypass;
 mod classify;

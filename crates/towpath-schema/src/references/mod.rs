@@ -220,7 +220,7 @@ fn of_type(text: &str, certainty: Certainty) -> BTreeSet<Mention> {
 }
 
 fn of_words(text: &str) -> BTreeSet<Mention> {
-    crate::body::mentions(text)
+    words::mentions(text)
         .into_iter()
         .map(|(schema, name)| Mention {
             wanted: Wanted::Anything,

@@ -1,5 +1,7 @@
 //! Names found by words alone, where a text is no SQL that could be parsed.
 
+use std::collections::BTreeSet;
+
 use pg_query::protobuf::Token;
 
 /// A token with its text; comments are left out.
@@ -19,7 +21,19 @@ impl Word<'_> {
 
     /// The name it stands for: folded, or unquoted.
     pub(crate) fn name(&self) -> Option<String> {
-        crate::body::word((self.token, self.text))
+        let quoted = self.text.strip_prefix('"');
+        if let Some(quoted) = quoted.and_then(|rest| rest.strip_suffix('"')) {
+            return Some(quoted.replace("\"\"", "\""));
+        }
+        let is_word = self.token == Token::Ident
+            || self
+                .text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '$');
+        let starts = self
+            .text
+            .starts_with(|c: char| c.is_alphabetic() || c == '_');
+        (is_word && starts).then(|| self.text.to_lowercase())
     }
 }
 
@@ -42,6 +56,17 @@ pub(crate) fn scan(text: &str) -> Option<Vec<Word<'_>>> {
         })
         .collect();
     Some(words)
+}
+
+/// Pairs `schema.name` in a text, outside of comments and string literals. A body that the scanner
+/// cannot read names nothing: it could not be read by the server either.
+pub(crate) fn mentions(text: &str) -> BTreeSet<(String, String)> {
+    scan(text)
+        .unwrap_or_default()
+        .windows(3)
+        .filter(|window| window[1].text == ".")
+        .filter_map(|window| Some((window[0].name()?, window[2].name()?)))
+        .collect()
 }
 
 /// The parts of a dotted name; nothing when the text is something else.
@@ -73,5 +98,17 @@ mod tests {
         for other in ["", "a b", "a.", ".a", "1.2", "a.b, c", "'a'"] {
             assert_eq!(path(other), Vec::<String>::new(), "{other}");
         }
+    }
+
+    #[test]
+    fn comments_and_strings_name_nothing() {
+        let body = "begin\n -- net.http_get()\n /* vault.x */ perform 'cron.schedule';\n perform NET.\"http_post\"(url := 'x'); return new.id; end";
+        let found = mentions(body);
+        assert!(found.contains(&("net".to_owned(), "http_post".to_owned())));
+        assert!(
+            !found
+                .iter()
+                .any(|(_, name)| name == "http_get" || name == "x" || name == "schedule")
+        );
     }
 }
