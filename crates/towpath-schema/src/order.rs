@@ -22,8 +22,14 @@ pub(crate) fn functions_early<'a>(pieces: &[&'a Piece], source: &Source) -> Vec<
     let mut waiting: Vec<&Piece> = pieces.iter().copied().filter(|p| is_function(p)).collect();
     let mut done: BTreeSet<&ObjectId> = BTreeSet::new();
     let mut ordered: Vec<&Piece> = Vec::with_capacity(pieces.len());
+    let awaited: BTreeSet<&ObjectId> = needs.values().flatten().copied().collect();
+    let mut may_be_ready = true;
     for piece in pieces.iter().copied() {
-        take_ready(&mut waiting, &mut done, &mut ordered, &made, &needs);
+        if may_be_ready {
+            take_ready(&mut waiting, &mut done, &mut ordered, &made, &needs);
+        }
+        // Nothing but what some function needs can make one ready.
+        may_be_ready = piece.subject.makes && awaited.contains(&piece.subject.object);
         if is_function(piece) {
             // Its turn in pg_dump's order: everything it needs is there, known to us or not.
             if let Some(at) = waiting.iter().position(|w| std::ptr::eq(*w, piece)) {
