@@ -1,9 +1,11 @@
 //! The first statement of a run on a target, whatever is there: nothing, an earlier attempt, all of it.
 
+use std::collections::HashSet;
+
 use towpath_model::convergence::Convergence;
 use towpath_model::expectation::Expectation;
 use towpath_model::name::{QualifiedName, quote_identifier};
-use towpath_model::readable::{self, Sides};
+use towpath_model::readable::{self, Sides, some_of};
 use towpath_model::schema::CleanSchema;
 use towpath_model::script::Statement;
 use towpath_model::structure::{ObjectId, ObjectKind, SchemaObject, StructureDifference};
@@ -13,9 +15,6 @@ use towpath_postgres::{Session, catalog, structure};
 use crate::ledger::{self, LoadedBy};
 use crate::options::LoadContext;
 use crate::script::{POST_DATA, PRE_DATA};
-
-/// Names shown in an error; the check before the run shows as many.
-const SHOWN: usize = 5;
 
 /// Enters the run into the ledger. All in one transaction: the target is read, refused if it cannot
 /// become what it must, cleared of what would act on rows, and every statement whose effect is there
@@ -81,9 +80,7 @@ pub(crate) async fn take_off_emptied(
         if !tables.iter().any(is_on) {
             continue;
         }
-        for sql in removal(object) {
-            session.execute(&sql).await?;
-        }
+        take_off(session, object).await?;
         removed.push(id);
     }
     let again: Vec<u32> = schema
@@ -110,14 +107,7 @@ async fn adopt(session: &mut Session, context: &LoadContext, schema: &CleanSchem
     let mut in_the_way: Vec<&SchemaObject> = convergence.in_the_way().collect();
     in_the_way.sort_by_key(|object| object.id.kind != ObjectKind::EventTrigger);
     for object in in_the_way {
-        for sql in removal(object) {
-            session.execute(&sql).await.map_err(|failure| {
-                failure.while_doing(format!(
-                    "could not take {} off the target until the rows are in",
-                    object.id
-                ))
-            })?;
-        }
+        take_off(session, object).await?;
     }
     // From here on a process of another run can commit no row.
     ledger::enter_run(session, &context.plan).await?;
@@ -148,23 +138,17 @@ pub(crate) async fn refuse_unknown_rows(
     session.begin_reading().await?;
     let mut filled = catalog::filled_tables(session, context.search_path()).await?;
     session.rollback().await?;
-    filled.retain(|name| {
-        context.plan.tables.iter().any(|table| {
-            table.name == *name && !entered.iter().any(|row| row.table_id == table.id.as_str())
-        })
-    });
+    let known: HashSet<&str> = entered.iter().map(|row| row.table_id.as_str()).collect();
+    let planned = context.plan.tables.iter();
+    let unknown: HashSet<&QualifiedName> = planned
+        .filter(|table| !known.contains(table.id.as_str()))
+        .map(|table| &table.name)
+        .collect();
+    filled.retain(|name| unknown.contains(name));
     if filled.is_empty() {
         return Ok(());
     }
     Err(holds_rows(&filled, &context.plan.target.facts.database))
-}
-
-fn some_of<T: ToString>(items: &[T]) -> String {
-    let mut text: Vec<String> = items.iter().take(SHOWN).map(ToString::to_string).collect();
-    if items.len() > SHOWN {
-        text.push(format!("and {} more", items.len() - SHOWN));
-    }
-    text.join(", ")
 }
 
 fn holds_rows(filled: &[QualifiedName], database: &str) -> Failure {
@@ -199,6 +183,18 @@ fn differs(conflicts: &[StructureDifference], database: &str) -> Failure {
     .hint(format!(
         "`towpath diff source target` shows all; change or drop them, or clear this database with --new-run --replace {database}"
     ))
+}
+
+async fn take_off(session: &mut Session, object: &SchemaObject) -> Result<()> {
+    for sql in removal(object) {
+        session.execute(&sql).await.map_err(|failure| {
+            failure.while_doing(format!(
+                "could not take {} off the target until the rows are in",
+                object.id
+            ))
+        })?;
+    }
+    Ok(())
 }
 
 /// The statements that take an object off.

@@ -1,5 +1,7 @@
 //! Makes the target ready for rows: ledger, schema before the data, and nothing stale.
 
+use std::collections::{HashMap, HashSet};
+
 use towpath_model::event::{Stage, Unit};
 use towpath_model::manifest::StoredChunk;
 use towpath_model::plan::PlannedTable;
@@ -87,22 +89,31 @@ pub async fn reset_stale(
             &[],
         )
         .await?;
+    let unlogged: HashSet<QualifiedName> = unlogged.into_iter().collect();
+    let mut by_table: HashMap<&str, Vec<&ChunkRow>> = HashMap::new();
+    for row in &rows {
+        by_table.entry(&row.table_id).or_default().push(row);
+    }
+    let mut stored: HashMap<(&str, u32), Vec<&StoredChunk>> = HashMap::new();
+    for chunk in known {
+        let place = (chunk.chunk.table.as_str(), chunk.chunk.no);
+        stored.entry(place).or_default().push(chunk);
+    }
+    let is_stored = |row: &ChunkRow| {
+        let chunks = stored.get(&(row.table_id.as_str(), row.no));
+        chunks.is_some_and(|chunks| chunks.iter().any(|chunk| row.is(chunk)))
+    };
     let mut reset = Vec::new();
     let mut emptied: Vec<&PlannedTable> = Vec::new();
     for table in &context.plan.tables {
-        let entered: Vec<&ChunkRow> = rows
-            .iter()
-            .filter(|row| row.table_id == table.id.as_str())
-            .collect();
+        let entered = by_table.remove(table.id.as_str()).unwrap_or_default();
         if !table.rows.is_table() {
             if large_objects::reset(context, &mut session, table, &entered, known).await? {
                 reset.push(table.name.clone());
             }
             continue;
         }
-        let stale = entered
-            .iter()
-            .any(|row| !known.iter().any(|chunk| row.is(chunk)));
+        let stale = entered.iter().any(|row| !is_stored(row));
         let has_rows = entered.iter().any(|row| row.rows > 0);
         let lost =
             has_rows && unlogged.contains(&table.name) && is_empty(&mut session, table).await?;

@@ -21,6 +21,21 @@ const LINE: usize = 4;
 /// The longest text that is shown line by line.
 const LINES: usize = 400;
 
+/// The first names of a list and how many more there are.
+pub fn some_of<T: ToString>(items: &[T]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = items
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if items.len() > SHOWN {
+        text.push_str(&format!(" and {} more", items.len() - SHOWN));
+    }
+    text
+}
+
 /// A difference in as many lines as it needs, the first without indentation.
 pub fn lines(difference: &StructureDifference, sides: Sides<'_>) -> Vec<String> {
     match difference {

@@ -25,6 +25,7 @@ use towpath_model::inventory::{
     ForeignLargeObjects, LargeObjects, MigrationHistory, Relation, ServerFacts,
 };
 use towpath_model::plan::{CheckResult, Verdict};
+pub(crate) use towpath_model::readable::some_of;
 use towpath_model::schema::CleanSchema;
 use towpath_model::secret_text::Handling;
 use towpath_model::structure::Structure;
@@ -148,21 +149,6 @@ fn result(
         finding: finding.into(),
         remedy: remedy.into(),
     }
-}
-
-/// The first names of a list and how many more there are.
-pub(crate) fn some_of<T: ToString>(items: &[T]) -> String {
-    const SHOWN: usize = 5;
-    let mut text = items
-        .iter()
-        .take(SHOWN)
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ");
-    if items.len() > SHOWN {
-        text.push_str(&format!(" and {} more", items.len() - SHOWN));
-    }
-    text
 }
 
 #[cfg(test)]
