@@ -48,9 +48,7 @@ use towpath_model::structure::{ObjectId, ObjectKind, Structure};
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_postgres::Session;
 
-pub use options::{
-    BrokenTriggers, CarryAuthUsers, LargeObjects, SchemaOptions, Secrets, ServiceRole,
-};
+pub use options::{BrokenTriggers, CarryAuthUsers, LargeObjects, SchemaOptions, ServiceRole};
 
 /// Whether the user has event triggers, so that it is worth to ask the target whether its login
 /// makes them.

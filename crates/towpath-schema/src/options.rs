@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use towpath_model::secret_text::Handling;
+
 /// Whether the accounts of the project travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CarryAuthUsers {
@@ -21,16 +23,6 @@ pub enum ServiceRole {
     Policies,
     /// Nothing: it sees what policies leave it.
     Nothing,
-}
-
-/// What becomes of text in the schema that looks like a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Secrets {
-    /// It stays on the source.
-    #[default]
-    Redact,
-    /// It goes along.
-    Carry,
 }
 
 /// Whether large objects go.
@@ -67,7 +59,7 @@ pub struct SchemaOptions {
     /// What becomes of triggers that would make every write fail.
     pub broken_triggers: BrokenTriggers,
     /// What becomes of secrets.
-    pub secrets: Secrets,
+    pub secrets: Handling,
     /// Whether large objects go.
     pub large_objects: LargeObjects,
     /// Whether [`towpath_model::schema::CleanSchema::needs`] is found out: files that are split by

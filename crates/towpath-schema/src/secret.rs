@@ -10,13 +10,12 @@ use pg_query::protobuf::ObjectType;
 use serde_json::Value;
 use towpath_model::schema::{AppendixEntry, SecretFate, SecretReport};
 use towpath_model::script::Statement;
-use towpath_model::secret_text::{Kind, looks_secret};
+use towpath_model::secret_text::{Handling, Kind, looks_secret};
 use towpath_model::structure::{ObjectId, ObjectKind, SchemaObject, Structure};
 use towpath_model::{ErrorKind, Failure, Result};
 
 use crate::appendix;
 use crate::decision::Decisions;
-use crate::options::Secrets;
 use crate::rules::Evidence;
 use crate::script::Scripts;
 use crate::setting::{Carriage, carriage};
@@ -47,7 +46,7 @@ impl Found {
         evidence: &Evidence<'_>,
     ) -> Result<()> {
         self.take_comments_out_of(expected);
-        if evidence.options.secrets == Secrets::Carry {
+        if evidence.options.secrets == Handling::Carry {
             return Ok(());
         }
         let mut blocked = Vec::new();
@@ -123,7 +122,7 @@ pub(crate) fn sift(
             let Some(kind) = looks_secret(&statement.sql) else {
                 return true;
             };
-            if evidence.options.secrets == Secrets::Carry {
+            if evidence.options.secrets == Handling::Carry {
                 note(&statement.object, SecretFate::Carried, kind);
                 return true;
             }

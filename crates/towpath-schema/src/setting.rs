@@ -1,9 +1,8 @@
 //! Settings of roles and of the database: which may go, and how they are written.
 
 use towpath_model::name::{quote_identifier, quote_literal};
-use towpath_model::secret_text;
+use towpath_model::secret_text::{self, Handling};
 
-use crate::options::Secrets;
 use crate::rules::Evidence;
 use crate::source::SettingRow;
 
@@ -34,7 +33,7 @@ pub(crate) fn carriage(name: &str, evidence: &Evidence<'_>) -> Carriage {
             .iter()
             .filter(|row| row.name.eq_ignore_ascii_case(name))
             .any(|row| secret_text::looks_secret(&row.value).is_some());
-    if is_secret && evidence.options.secrets == Secrets::Redact {
+    if is_secret && evidence.options.secrets == Handling::Redact {
         return Carriage::Secret;
     }
     let name = name.to_lowercase();

@@ -1,10 +1,10 @@
 //! What holds secrets goes only when the operator says so, what needs the platform's providers never.
 
+use towpath_model::secret_text::Handling;
 use towpath_model::structure::{ObjectKind, SchemaObject};
 
 use super::{Evidence, Findings};
 use crate::decision::Verdict;
-use crate::options::Secrets;
 use crate::reserved::{USER_OWNER, is_reserved_role};
 
 pub(super) fn decide(
@@ -13,7 +13,7 @@ pub(super) fn decide(
     _: &Findings,
 ) -> Option<Verdict> {
     Some(match object.id.kind {
-        ObjectKind::UserMapping if evidence.options.secrets == Secrets::Carry => {
+        ObjectKind::UserMapping if evidence.options.secrets == Handling::Carry => {
             mapping(object, evidence)
         }
         ObjectKind::UserMapping => Verdict::dropped(

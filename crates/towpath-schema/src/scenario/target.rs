@@ -3,7 +3,8 @@
 use towpath_model::schema::{ExtensionFate, SecretFate};
 
 use super::*;
-use crate::{Secrets, ServiceRole};
+use crate::ServiceRole;
+use towpath_model::secret_text::Handling;
 
 fn extension(name: &str) -> ObjectId {
     ObjectId::global(ObjectKind::Extension, name)
@@ -186,7 +187,7 @@ fn a_comment_with_a_secret_is_left_out_alone() {
     assert_eq!(clean.report.secrets[0].fate, SecretFate::LeftOut);
 
     let carried = scene()
-        .clean_with(|_, options| options.secrets = Secrets::Carry)
+        .clean_with(|_, options| options.secrets = Handling::Carry)
         .unwrap();
     assert!(sql(&carried.pre_data).contains("sk_live"));
     assert_eq!(carried.report.secrets[0].fate, SecretFate::Carried);
@@ -207,7 +208,7 @@ fn a_default_with_a_secret_stops_the_plan() {
         text.contains("table app.orders (API key)") && !text.contains("sk_live"),
         "{text}"
     );
-    let carried = scene().clean_with(|_, options| options.secrets = Secrets::Carry);
+    let carried = scene().clean_with(|_, options| options.secrets = Handling::Carry);
     assert_eq!(decision(&carried.unwrap(), &orders()), Decision::Kept);
 }
 

@@ -11,11 +11,12 @@ use towpath_model::connection::Side;
 use towpath_model::document::{self, Document};
 use towpath_model::inventory::{Abilities, ServerFacts};
 use towpath_model::schema::{CleanSchema, Decision};
+use towpath_model::secret_text::Handling;
 use towpath_model::structure::{ObjectKind, Structure};
 use towpath_model::{ErrorKind, Exit, Failure, Result};
 use towpath_postgres::{Session, SnapshotHolder, catalog, structure};
 use towpath_schema::sql_files::{SqlFileOptions, SqlFiles, sql_files};
-use towpath_schema::{LargeObjects, Secrets, clean_schema, has_event_triggers};
+use towpath_schema::{LargeObjects, clean_schema, has_event_triggers};
 
 use crate::arguments::ExportArguments;
 use crate::clock;
@@ -160,7 +161,7 @@ async fn make(context: &Context, arguments: &ExportArguments) -> Result<Made> {
     // Their contents do not go with the schema, so what is said about them has no object.
     options.large_objects = LargeObjects::Leave;
     options.finds_needs = true;
-    let holds_secrets = options.secrets == Secrets::Carry;
+    let holds_secrets = options.secrets == Handling::Carry;
     let schema = clean_schema(&url, &snapshot_id, &structure, session, &target, &options).await?;
     holder.release().await?;
     let mut about = vec![

@@ -14,8 +14,8 @@ use towpath_plan::checks::{self, Facts, LargeObjectFate, TargetState};
 use towpath_plan::planned_relations;
 use towpath_postgres::{Session, SnapshotHolder, catalog, structure};
 use towpath_schema::{
-    BrokenTriggers, CarryAuthUsers, LargeObjects as SchemaLargeObjects, SchemaOptions, Secrets,
-    ServiceRole, clean_schema, has_event_triggers,
+    BrokenTriggers, CarryAuthUsers, LargeObjects as SchemaLargeObjects, SchemaOptions, ServiceRole,
+    clean_schema, has_event_triggers,
 };
 use towpath_store::RunStore;
 
@@ -158,10 +158,7 @@ pub fn schema_options(context: &Context, target: &ServerFacts) -> Result<SchemaO
             "none" => ServiceRole::Nothing,
             _ => ServiceRole::Policies,
         },
-        secrets: match secrets(context)? {
-            Handling::Carry => Secrets::Carry,
-            Handling::Redact => Secrets::Redact,
-        },
+        secrets: secrets(context)?,
         large_objects: match large_object_fate(context)? {
             LargeObjectFate::Leave => SchemaLargeObjects::Leave,
             LargeObjectFate::Carry | LargeObjectFate::Refuse => SchemaLargeObjects::Carry,
