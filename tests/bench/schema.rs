@@ -11,8 +11,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -42,8 +41,14 @@ fn main() {
             own.pre_data,
             own.post_data,
             own.sum(),
-            own.memory_mib,
+            own.memory_mib(),
         );
+        let memory: Vec<String> = own
+            .peaks
+            .iter()
+            .map(|(at, kib)| format!("{at} {}", kib >> 10))
+            .collect();
+        println!("       MiB: {}", memory.join(", "));
         ratios.push(ratio);
     }
     ratios.sort_by(f64::total_cmp);
@@ -152,12 +157,21 @@ struct Own {
     plan: f64,
     pre_data: f64,
     post_data: f64,
-    memory_mib: u64,
+    /// KiB held at most, by what was going on.
+    peaks: Vec<(String, u64)>,
 }
 
 impl Own {
     fn sum(&self) -> f64 {
         self.plan + self.pre_data + self.post_data
+    }
+
+    fn memory_mib(&self) -> u64 {
+        self.peaks
+            .iter()
+            .map(|(_, kib)| kib >> 10)
+            .max()
+            .unwrap_or(0)
     }
 
     fn measure(pair: &Pair, binary: &Path) -> Self {
@@ -174,7 +188,7 @@ impl Own {
             plan: plan.seconds,
             pre_data: run.stage("pre-data"),
             post_data: run.stage("post-data"),
-            memory_mib: plan.memory_mib.max(run.memory_mib),
+            peaks: plan.peaks.into_iter().chain(run.peaks).collect(),
         }
     }
 }
@@ -183,13 +197,31 @@ impl Own {
 struct Watched {
     child: Child,
     began: Instant,
-    peak_kib: Arc<AtomicU64>,
-    over: Arc<AtomicBool>,
+    memory: Arc<Mutex<Memory>>,
+}
+
+/// What a process has held.
+#[derive(Default)]
+struct Memory {
+    /// What it is doing, as its events tell.
+    doing: String,
+    /// KiB held at most, by what it was doing, in order.
+    peaks: Vec<(String, u64)>,
+    ended: bool,
+}
+
+impl Memory {
+    fn saw(&mut self, kib: u64) {
+        match self.peaks.last_mut() {
+            Some((doing, peak)) if *doing == self.doing => *peak = kib.max(*peak),
+            _ => self.peaks.push((self.doing.clone(), kib)),
+        }
+    }
 }
 
 struct Ended {
     seconds: f64,
-    memory_mib: u64,
+    peaks: Vec<(String, u64)>,
     stages: BTreeMap<String, f64>,
 }
 
@@ -210,22 +242,27 @@ impl Watched {
             .stderr(Stdio::piped());
         let began = Instant::now();
         let child = command.spawn().expect("start towpath");
-        let (peak_kib, over) = (
-            Arc::new(AtomicU64::new(0)),
-            Arc::new(AtomicBool::new(false)),
-        );
-        let (peak, stop, pid) = (peak_kib.clone(), over.clone(), child.id());
+        let memory = Arc::new(Mutex::new(Memory {
+            doing: "beginning".to_owned(),
+            ..Memory::default()
+        }));
+        let (seen, pid) = (memory.clone(), child.id());
         std::thread::spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
-                peak.fetch_max(high_water_kib(pid), Ordering::Relaxed);
-                std::thread::sleep(Duration::from_millis(20));
+            loop {
+                let kib = status_kib(pid, "VmRSS:");
+                let mut seen = seen.lock().expect("no thread panicked");
+                if seen.ended {
+                    break;
+                }
+                seen.saw(kib);
+                drop(seen);
+                std::thread::sleep(Duration::from_millis(10));
             }
         });
         Self {
             child,
             began,
-            peak_kib,
-            over,
+            memory,
         }
     }
 
@@ -233,28 +270,36 @@ impl Watched {
         let stderr = self.child.stderr.take().expect("stderr is piped");
         let (mut begun, mut stages) = (BTreeMap::new(), BTreeMap::new());
         let mut last_words = Vec::new();
+        let mut high_water = 0;
         for line in BufReader::new(stderr).lines() {
             let line = line.expect("stderr is text");
+            high_water = high_water.max(status_kib(self.child.id(), "VmHWM:"));
             let Ok(event) = serde_json::from_str::<Value>(&line) else {
                 last_words.push(line);
                 continue;
             };
             let stage = event["stage"].as_str().unwrap_or_default().to_owned();
-            match event["type"].as_str() {
+            let doing = match event["type"].as_str() {
                 Some("started") => {
-                    begun.insert(stage, Instant::now());
+                    begun.insert(stage.clone(), Instant::now());
+                    stage
                 }
                 Some("finished") => {
                     if let Some(start) = begun.get(&stage) {
-                        stages.insert(stage, start.elapsed().as_secs_f64());
+                        stages.insert(stage.clone(), start.elapsed().as_secs_f64());
                     }
+                    format!("after {stage}")
                 }
-                _ => {}
-            }
+                _ => continue,
+            };
+            self.memory.lock().expect("no thread panicked").doing = doing;
         }
         let status = self.child.wait().expect("wait for towpath");
         let seconds = self.began.elapsed().as_secs_f64();
-        self.over.store(true, Ordering::Relaxed);
+        let mut memory = self.memory.lock().expect("no thread panicked");
+        memory.ended = true;
+        let mut peaks = std::mem::take(&mut memory.peaks);
+        peaks.push(("at most".to_owned(), high_water));
         assert!(
             status.success(),
             "towpath failed:\n{}",
@@ -262,18 +307,18 @@ impl Watched {
         );
         Ended {
             seconds,
-            memory_mib: self.peak_kib.load(Ordering::Relaxed) >> 10,
+            peaks,
             stages,
         }
     }
 }
 
-/// The most memory a process has held so far; 0 when it is gone.
-fn high_water_kib(pid: u32) -> u64 {
+/// A line of what the system tells of a process; 0 when it is gone.
+fn status_kib(pid: u32, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .find_map(|line| line.strip_prefix(field))
         .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
         .unwrap_or(0)
 }

@@ -173,7 +173,8 @@ impl<'c> Convergence<'c> {
     /// change, sorted by object. Empty: the script converges.
     pub fn conflicts(&self) -> Vec<StructureDifference> {
         let mut conflicts = Vec::new();
-        for (id, object) in &self.expectation.structure.objects {
+        for object in &self.expectation.structure.objects {
+            let id = &object.id;
             match self.found.objects.get(id) {
                 None if self.is_made(object) => {}
                 None => conflicts.push(StructureDifference::Missing { object: id.clone() }),
@@ -364,9 +365,9 @@ impl<'c> Convergence<'c> {
             .objects
             .values()
             .filter(|object| object.extension.is_none() && is_made(&object.id))
-            .filter_map(|object| self.found.objects.get_key_value(&object.id))
-            .filter(|(_, found)| found.extension.is_none() && acts(found))
-            .map(|(id, _)| id)
+            .filter_map(|object| self.found.objects.get(&object.id))
+            .filter(|found| found.extension.is_none() && acts(found))
+            .map(|found| &found.id)
             .collect()
     }
 }

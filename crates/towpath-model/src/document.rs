@@ -11,6 +11,8 @@ pub trait Document: Serialize + DeserializeOwned {
     const FORMAT: &'static str;
     /// Version of the format. Raised when a reader of the old version would misunderstand.
     const VERSION: u32;
+    /// Whether it is laid out for people. Not where there is much of it and nobody reads it.
+    const FOR_PEOPLE: bool = true;
 }
 
 #[derive(Serialize)]
@@ -27,14 +29,19 @@ struct Opening {
     version: Option<u32>,
 }
 
-/// The document as pretty JSON with a final newline.
+/// The document as JSON with a final newline.
 pub fn render<T: Document>(document: &T) -> Result<Vec<u8>> {
     let enveloped = Enveloped {
         format: T::FORMAT,
         version: T::VERSION,
         body: document,
     };
-    let mut bytes = serde_json::to_vec_pretty(&enveloped).map_err(|cause| {
+    let rendered = if T::FOR_PEOPLE {
+        serde_json::to_vec_pretty(&enveloped)
+    } else {
+        serde_json::to_vec(&enveloped)
+    };
+    let mut bytes = rendered.map_err(|cause| {
         Failure::new(
             ErrorKind::Internal,
             format!("could not write a {}", T::FORMAT),

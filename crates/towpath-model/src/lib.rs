@@ -21,6 +21,7 @@ pub mod lease;
 pub mod manifest;
 pub mod migrations;
 pub mod name;
+pub mod objects;
 pub mod plan;
 pub mod readable;
 pub mod report;

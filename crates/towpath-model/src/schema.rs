@@ -265,4 +265,5 @@ pub struct ExpectedStructure {
 impl Document for ExpectedStructure {
     const FORMAT: &'static str = "towpath-expected-structure";
     const VERSION: u32 = 1;
+    const FOR_PEOPLE: bool = false;
 }

@@ -1,7 +1,7 @@
 //! The structure of a database: every object of the catalog as data, in a form that two servers spell
 //! alike, whatever their major versions, and the difference of two such structures.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::aspects::Aspects;
 use crate::name::readable;
+use crate::objects::Objects;
 
 /// Kinds of objects that a schema consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -275,8 +276,7 @@ pub struct SchemaObject {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Structure {
     /// Objects by identity, sorted.
-    #[serde(with = "as_list")]
-    pub objects: BTreeMap<ObjectId, SchemaObject>,
+    pub objects: Objects,
 }
 
 impl Structure {
@@ -284,30 +284,8 @@ impl Structure {
     /// wins and tests look for it.
     pub fn new(objects: impl IntoIterator<Item = SchemaObject>) -> Self {
         Self {
-            objects: objects.into_iter().map(|o| (o.id.clone(), o)).collect(),
+            objects: objects.into_iter().collect(),
         }
-    }
-}
-
-mod as_list {
-    use super::{BTreeMap, ObjectId, SchemaObject};
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        objects: &BTreeMap<ObjectId, SchemaObject>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        to.collect_seq(objects.values())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<BTreeMap<ObjectId, SchemaObject>, D::Error> {
-        let list = Vec::<SchemaObject>::deserialize(from)?;
-        Ok(list
-            .into_iter()
-            .map(|object| (object.id.clone(), object))
-            .collect())
     }
 }
 
@@ -365,13 +343,15 @@ pub fn compare(
     tolerated: impl Fn(&SchemaObject) -> bool,
 ) -> Vec<StructureDifference> {
     let mut differences = Vec::new();
-    for (id, object) in &expected.objects {
+    for object in &expected.objects {
+        let id = &object.id;
         match found.objects.get(id) {
             None => differences.push(StructureDifference::Missing { object: id.clone() }),
             Some(there) => compare_object(object, there, &allowance(id), &mut differences),
         }
     }
-    for (id, object) in &found.objects {
+    for object in &found.objects {
+        let id = &object.id;
         if !expected.objects.contains_key(id) && !tolerated(object) {
             differences.push(StructureDifference::Extra { object: id.clone() });
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
@@ -142,21 +143,18 @@ impl Session {
     ) -> Result<Vec<T>> {
         let as_json = format!("select row_to_json(answer)::text from (\n{sql}\n) as answer");
         let side = self.side;
-        let rows = self
-            .connection
-            .fetch_all(query(&as_json, parameters))
-            .await
-            .map_err(|cause| failure(side, describe(sql, side), cause))?;
-        rows.iter()
-            .map(|row| {
-                let text: String = row
-                    .try_get(0)
-                    .map_err(|cause| failure(side, describe(sql, side), cause))?;
-                serde_json::from_str(&text).map_err(|cause| {
-                    Failure::new(ErrorKind::Internal, describe(sql, side)).because(cause)
-                })
-            })
-            .collect()
+        let failed = |cause| failure(side, describe(sql, side), cause);
+        // Read row by row: the text of all of them is several times what is kept.
+        let mut rows = self.connection.fetch(query(&as_json, parameters));
+        let mut answers = Vec::new();
+        while let Some(row) = rows.try_next().await.map_err(failed)? {
+            let text: &str = row.try_get(0).map_err(failed)?;
+            let answer = serde_json::from_str(text).map_err(|cause| {
+                Failure::new(ErrorKind::Internal, describe(sql, side)).because(cause)
+            })?;
+            answers.push(answer);
+        }
+        Ok(answers)
     }
 
     /// The first row of a query, which must have one.

@@ -31,6 +31,10 @@ use towpath_model::{Exit, Failure};
 
 pub use settings::{SETTINGS, SettingSpec};
 
+/// Gives memory back when a stage has ended, where the system's allocator keeps it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs the command line of this process.
 pub fn main_impl() -> ExitCode {
     let arguments = match arguments::Arguments::try_parse() {

@@ -109,10 +109,10 @@ const LISTS: [(ObjectKind, &str); 37] = [
 /// identity. Any login may read all of it.
 pub async fn read(session: &mut Session) -> Result<Structure> {
     require_empty_search_path(session).await?;
-    let shared = Shared::read(session).await?;
-    let mut objects = BTreeMap::new();
+    let mut shared = Shared::read(session).await?;
+    let mut objects = Vec::new();
     for (kind, sql) in LISTS {
-        add(session, kind, sql, &shared, &mut objects).await?;
+        add(session, kind, sql, &mut shared, &mut objects).await?;
     }
     let publications = if session.version_num() >= PUBLICATIONS_KNOW_COLUMNS {
         include_str!("publications.sql")
@@ -123,7 +123,7 @@ pub async fn read(session: &mut Session) -> Result<Structure> {
         session,
         ObjectKind::Publication,
         publications,
-        &shared,
+        &mut shared,
         &mut objects,
     )
     .await?;
@@ -131,7 +131,7 @@ pub async fn read(session: &mut Session) -> Result<Structure> {
         session,
         ObjectKind::Database,
         include_str!("database.sql"),
-        &shared,
+        &mut shared,
         &mut objects,
     )
     .await?;
@@ -141,7 +141,7 @@ pub async fn read(session: &mut Session) -> Result<Structure> {
             session,
             ObjectKind::Parameter,
             parameters,
-            &shared,
+            &mut shared,
             &mut objects,
         )
         .await?;
@@ -151,11 +151,19 @@ pub async fn read(session: &mut Session) -> Result<Structure> {
         session,
         ObjectKind::SecurityLabel,
         labels,
-        &shared,
+        &mut shared,
         &mut objects,
     )
     .await?;
-    Ok(Structure { objects })
+    // Two of one identity are next to each other once they are sorted.
+    objects.sort_by(|a, b| a.id.cmp(&b.id));
+    if let Some(pair) = objects.windows(2).find(|pair| pair[0].id == pair[1].id) {
+        return Err(Failure::new(
+            ErrorKind::Internal,
+            format!("the catalog was read to hold {} twice", pair[0].id),
+        ));
+    }
+    Ok(Structure::new(objects))
 }
 
 async fn require_empty_search_path(session: &mut Session) -> Result<()> {
@@ -177,19 +185,11 @@ async fn add(
     session: &mut Session,
     kind: ObjectKind,
     sql: &str,
-    shared: &Shared,
-    objects: &mut BTreeMap<ObjectId, SchemaObject>,
+    shared: &mut Shared,
+    objects: &mut Vec<SchemaObject>,
 ) -> Result<()> {
     let rows: Vec<ObjectRow> = fetch(session, sql, kind.label()).await?;
-    for row in rows {
-        let object = shared.complete(kind, row);
-        if let Some(other) = objects.insert(object.id.clone(), object) {
-            return Err(Failure::new(
-                ErrorKind::Internal,
-                format!("the catalog was read to hold {} twice", other.id),
-            ));
-        }
-    }
+    objects.extend(rows.into_iter().map(|row| shared.complete(kind, row)));
     Ok(())
 }
 
@@ -287,19 +287,21 @@ impl Shared {
         })
     }
 
-    fn complete(&self, kind: ObjectKind, row: ObjectRow) -> SchemaObject {
+    /// Puts to an object what is its own. Handed over and not copied: a schema of ten thousand tables
+    /// would be held twice.
+    fn complete(&mut self, kind: ObjectKind, row: ObjectRow) -> SchemaObject {
         let address = catalog_of(kind).map(|catalog| (catalog.to_owned(), row.oid));
         let mut aspects = row.aspects;
         if has_columns(kind) {
             let none = || Value::Array(Vec::new());
-            let mut columns = self.columns.get(&row.oid).cloned().unwrap_or_else(none);
+            let mut columns = self.columns.remove(&row.oid).unwrap_or_else(none);
             if aspects.contains_key("inherits") {
                 let order = sort_columns(&mut columns);
                 aspects.insert("column_order".to_owned(), order);
             }
             aspects.insert("columns".to_owned(), columns);
         }
-        if let Some(lacks) = find(&self.owner_lacks, address.as_ref()) {
+        if let Some(lacks) = take(&mut self.owner_lacks, address.as_ref()) {
             aspects.insert("owner_lacks".to_owned(), lacks);
         }
         spelling::unify(kind, &mut aspects);
@@ -309,8 +311,8 @@ impl Shared {
                 .and_then(|address| self.extensions.get(address))
                 .or_else(|| self.extension_of_relation(row.member_with?))
                 .cloned(),
-            comment: find(&self.comments, address.as_ref()).or(row.comment),
-            grants: find(&self.grants, address.as_ref()).unwrap_or(row.grants),
+            comment: take(&mut self.comments, address.as_ref()).or(row.comment),
+            grants: take(&mut self.grants, address.as_ref()).unwrap_or(row.grants),
             id: ObjectId {
                 kind,
                 schema: row.schema,
@@ -341,8 +343,8 @@ fn sort_columns(columns: &mut Value) -> Value {
     order
 }
 
-fn find<T: Clone>(among: &HashMap<Address, T>, address: Option<&Address>) -> Option<T> {
-    among.get(address?).cloned()
+fn take<T>(among: &mut HashMap<Address, T>, address: Option<&Address>) -> Option<T> {
+    among.remove(address?)
 }
 
 #[derive(Debug, Deserialize)]
@@ -466,23 +468,26 @@ mod tests {
 
     #[test]
     fn a_table_gets_its_columns_and_its_comment() {
-        let table = shared().complete(ObjectKind::Table, row(7, None));
+        let mut shared = shared();
+        let table = shared.complete(ObjectKind::Table, row(7, None));
         assert_eq!(table.comment.as_deref(), Some("jobs"));
         assert_eq!(table.aspects["columns"], json!([{"name": "jobid"}]));
     }
 
     #[test]
     fn the_order_of_inherited_columns_is_an_aspect_of_its_own() {
-        let mut shared = shared();
         let columns = json!([{"name": "b"}, {"name": "a"}]);
-        shared.columns.insert(7, columns.clone());
-        let plain = shared.complete(ObjectKind::Table, row(7, None));
+        let read = || Shared {
+            columns: HashMap::from([(7, columns.clone())]),
+            ..Shared::default()
+        };
+        let plain = read().complete(ObjectKind::Table, row(7, None));
         assert_eq!(plain.aspects["columns"], columns);
         let mut inheriting = row(7, None);
         inheriting
             .aspects
             .insert("inherits".into(), json!(["cron.jobs"]));
-        let child = shared.complete(ObjectKind::Table, inheriting);
+        let child = read().complete(ObjectKind::Table, inheriting);
         assert_eq!(
             child.aspects["columns"],
             json!([{"name": "a"}, {"name": "b"}])

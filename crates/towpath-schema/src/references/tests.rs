@@ -205,7 +205,7 @@ fn defaults_and_arguments_of_triggers_are_read() {
             json!({"definition": "CREATE TRIGGER tr BEFORE INSERT ON public.t FOR EACH ROW EXECUTE FUNCTION app.f('auth.users', 'https://x.y', 'a')"}),
         ),
     ] {
-        structure.objects.insert(object.id.clone(), object);
+        structure.objects.insert(object);
     }
     let references = References::read(&structure, &Source::default());
     assert!(references.name(&trigger, "auth", "users"));
@@ -222,7 +222,7 @@ fn a_large_schema_takes_seconds() {
         let columns =
             json!([{"name": "a", "default": "'x'::text"}, {"name": "b", "default": "now()"}]);
         let table = object(id, json!({ "columns": columns }));
-        structure.objects.insert(table.id.clone(), table);
+        structure.objects.insert(table);
     }
     let bodies = (0..500).map(|number| {
         let statement = format!(
@@ -237,7 +237,7 @@ fn a_large_schema_takes_seconds() {
         let id = function("public", &format!("f_{number}"), "");
         structure
             .objects
-            .insert(id.clone(), object(id.clone(), json!({})));
+            .insert(object(id.clone(), json!({})));
         (id, body)
     });
     let source = Source {
