@@ -7,15 +7,12 @@
 //! the rows between them are none of the schema's.
 #![expect(clippy::print_stdout, reason = "its output is the measurement")]
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
-use serde_json::Value;
-use towpath_tests::{Installation, Pair, Project, Target, TargetShape, pair};
+use towpath_tests::watch::Ended;
+use towpath_tests::{Installation, Pair, Project, Target, TargetShape, Watched, pair};
 
 const USAGE: &str = "usage: bench-schema [--tables N] [--rounds N] [--towpath FILE]";
 
@@ -182,145 +179,26 @@ impl Own {
         )
         .with("TOWPATH_TARGET_URL", &target.url())
         .with("TOWPATH_PROGRESS", "json");
-        let plan = Watched::start(project.command(&["plan"])).wait();
-        let run = Watched::start(project.command(&["run", "--yes"])).wait();
+        let watched = |arguments: &[&str]| {
+            let ended = Watched::start(&mut project.command(arguments)).wait();
+            ended.expect_success("towpath")
+        };
+        let (plan, run) = (watched(&["plan"]), watched(&["run", "--yes"]));
+        let at_most = |ended: &Ended| ("at most".to_owned(), ended.high_water_kib);
+        let (plan_peak, run_peak) = (at_most(&plan), at_most(&run));
         Self {
             plan: plan.seconds,
-            pre_data: run.stage("pre-data"),
-            post_data: run.stage("post-data"),
-            peaks: plan.peaks.into_iter().chain(run.peaks).collect(),
+            pre_data: run.stage("pre-data").seconds,
+            post_data: run.stage("post-data").seconds,
+            peaks: plan
+                .peaks
+                .into_iter()
+                .chain([plan_peak])
+                .chain(run.peaks)
+                .chain([run_peak])
+                .collect(),
         }
     }
-}
-
-/// A process whose events and memory are watched.
-struct Watched {
-    child: Child,
-    began: Instant,
-    memory: Arc<Mutex<Memory>>,
-}
-
-/// What a process has held.
-#[derive(Default)]
-struct Memory {
-    /// What it is doing, as its events tell.
-    doing: String,
-    /// KiB held at most, by what it was doing, in order.
-    peaks: Vec<(String, u64)>,
-    ended: bool,
-}
-
-impl Memory {
-    fn saw(&mut self, kib: u64) {
-        match self.peaks.last_mut() {
-            Some((doing, peak)) if *doing == self.doing => *peak = kib.max(*peak),
-            _ => self.peaks.push((self.doing.clone(), kib)),
-        }
-    }
-}
-
-struct Ended {
-    seconds: f64,
-    peaks: Vec<(String, u64)>,
-    stages: BTreeMap<String, f64>,
-}
-
-impl Ended {
-    fn stage(&self, name: &str) -> f64 {
-        *self
-            .stages
-            .get(name)
-            .unwrap_or_else(|| panic!("no event of stage {name}: {:?}", self.stages))
-    }
-}
-
-impl Watched {
-    fn start(mut command: Command) -> Self {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let began = Instant::now();
-        let child = command.spawn().expect("start towpath");
-        let memory = Arc::new(Mutex::new(Memory {
-            doing: "beginning".to_owned(),
-            ..Memory::default()
-        }));
-        let (seen, pid) = (memory.clone(), child.id());
-        std::thread::spawn(move || {
-            loop {
-                let kib = status_kib(pid, "VmRSS:");
-                let mut seen = seen.lock().expect("no thread panicked");
-                if seen.ended {
-                    break;
-                }
-                seen.saw(kib);
-                drop(seen);
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        });
-        Self {
-            child,
-            began,
-            memory,
-        }
-    }
-
-    fn wait(mut self) -> Ended {
-        let stderr = self.child.stderr.take().expect("stderr is piped");
-        let (mut begun, mut stages) = (BTreeMap::new(), BTreeMap::new());
-        let mut last_words = Vec::new();
-        let mut high_water = 0;
-        for line in BufReader::new(stderr).lines() {
-            let line = line.expect("stderr is text");
-            high_water = high_water.max(status_kib(self.child.id(), "VmHWM:"));
-            let Ok(event) = serde_json::from_str::<Value>(&line) else {
-                last_words.push(line);
-                continue;
-            };
-            let stage = event["stage"].as_str().unwrap_or_default().to_owned();
-            let doing = match event["type"].as_str() {
-                Some("started") => {
-                    begun.insert(stage.clone(), Instant::now());
-                    stage
-                }
-                Some("finished") => {
-                    if let Some(start) = begun.get(&stage) {
-                        stages.insert(stage.clone(), start.elapsed().as_secs_f64());
-                    }
-                    format!("after {stage}")
-                }
-                _ => continue,
-            };
-            self.memory.lock().expect("no thread panicked").doing = doing;
-        }
-        let status = self.child.wait().expect("wait for towpath");
-        let seconds = self.began.elapsed().as_secs_f64();
-        let mut memory = self.memory.lock().expect("no thread panicked");
-        memory.ended = true;
-        let mut peaks = std::mem::take(&mut memory.peaks);
-        peaks.push(("at most".to_owned(), high_water));
-        assert!(
-            status.success(),
-            "towpath failed:\n{}",
-            last_words.join("\n")
-        );
-        Ended {
-            seconds,
-            peaks,
-            stages,
-        }
-    }
-}
-
-/// A line of what the system tells of a process; 0 when it is gone.
-fn status_kib(pid: u32, field: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix(field))
-        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0)
 }
 
 fn seconds(work: impl FnOnce()) -> f64 {

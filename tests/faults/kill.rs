@@ -1,93 +1,10 @@
 //! `kill -9` at any point of a run; the same command then finishes it, and the target is the same.
 
-use std::path::Path;
-
 use towpath_tests::oracle::assert_same_rows;
-use towpath_tests::{Finished, Pair, Project, TargetShape, pair, pg, project};
+use towpath_tests::{TargetShape, pg, project};
 
-/// Large enough for a kill to fall into the middle of the copy and of the index builds.
-const BULK: &str = "
-    create table public.bulk (id bigint primary key, account integer not null, note text, at timestamptz);
-    insert into public.bulk
-    select i, i % 97, repeat(md5(i::text), 3), timestamptz '2026-01-01' + i * interval '1 second'
-      from generate_series(1, 60000) i;
-    create index bulk_note on public.bulk (note);
-    create index bulk_at on public.bulk (at, account);
-    create index bulk_account on public.bulk (account) where note like 'a%';";
-
-struct World {
-    pair: Pair,
-    project: Project,
-}
-
-fn world() -> World {
-    let pair = pair();
-    pair.source.psql(BULK);
-    let project = project!(&pair).with("TOWPATH_CHUNK_MIB", "1");
-    World { pair, project }
-}
-
-fn files_below(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> usize {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return 0;
-    };
-    entries
-        .flatten()
-        .map(|entry| match entry.path() {
-            path if path.is_dir() => files_below(&path, wanted),
-            path => usize::from(wanted(
-                &path.file_name().unwrap_or_default().to_string_lossy(),
-            )),
-        })
-        .sum()
-}
-
-impl World {
-    fn stored_chunks(&self) -> usize {
-        files_below(&self.project.path().join(".towpath"), &|name| {
-            name.ends_with(".zst") && !name.starts_with('.')
-        })
-    }
-
-    /// Rows of a table of the ledger; 0 while there is none. Asked as superuser, on another
-    /// connection than the load's.
-    fn ledger(&self, table: &str, filter: &str) -> u64 {
-        let sql = format!("select count(*) from towpath.{table} where {filter}");
-        let url = self.pair.target.cluster.superuser_url("app");
-        pg::try_psql(&url, &sql)
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-            .unwrap_or(0)
-    }
-
-    fn kill_when(&self, condition: impl FnMut() -> bool) -> Finished {
-        self.project
-            .towpath(&["run", "--yes"])
-            .spawn()
-            .kill_9_when(condition)
-    }
-
-    /// The same command finishes the run, and everything is as if nothing had happened.
-    fn assert_resumes(&self) {
-        let end = self.project.expect(0, &["run", "--yes"]);
-        assert!(end.stdout.contains("no difference"), "{end}");
-        assert_same_rows(&self.pair);
-        let journal = self.project.expect(0, &["status", "--json"]);
-        assert!(
-            journal.stdout.contains("\"stage\":\"verified\""),
-            "{journal}"
-        );
-        // Each chunk and each statement is in the ledger once.
-        let manifest = self.project.document("manifest.json");
-        let chunks: usize = manifest["tables"]
-            .as_array()
-            .expect("tables")
-            .iter()
-            .map(|table| table["chunks"].as_array().map_or(0, Vec::len))
-            .sum();
-        assert_eq!(self.ledger("chunk", "true"), chunks as u64);
-    }
-}
+use crate::overlap::SLOW;
+use crate::world::{BULK, World, world};
 
 #[test]
 fn during_export_and_load() {
@@ -172,6 +89,8 @@ fn again_and_again() {
 #[test]
 fn with_a_source_that_moved_on_meanwhile() {
     let world = world();
+    // Not sealed before enough is in the ledger.
+    world.pair.source.psql(SLOW);
     let end = world.kill_when(|| world.ledger("chunk", "true") >= 15);
     assert!(end.killed, "{end}");
     // Rows change in place, move to other pages, appear and vanish: whatever was exported and
@@ -181,6 +100,7 @@ fn with_a_source_that_moved_on_meanwhile() {
          delete from public.bulk where id between 100 and 140;
          insert into public.bulk values (1000001, 1, 'new', now());
          insert into public.no_pk select * from public.no_pk limit 1;
+         delete from public.slow;
          select nextval('public.invoice_no')",
     );
     let end = world.project.expect(0, &["run", "--yes"]);
@@ -221,7 +141,11 @@ fn on_a_target_where_the_master_may_less() {
     let pair = towpath_tests::pair_with(&shape);
     pair.source.psql(BULK);
     let project = project!(&pair).with("TOWPATH_CHUNK_MIB", "1");
-    let world = World { pair, project };
+    let world = World {
+        pair,
+        project,
+        s3: None,
+    };
     let end = world.kill_when(|| world.ledger("chunk", "true") >= 12);
     assert!(end.killed, "{end}");
     world.assert_resumes();

@@ -12,25 +12,34 @@ pub mod aws;
 mod cache;
 pub mod catalog;
 pub mod catalog_facts;
+pub mod exact;
 pub mod installation;
+mod kept;
 pub mod oracle;
 mod overlay;
 pub mod pg;
 pub mod process;
 mod project;
 pub mod random;
+pub mod s3_proxy;
 pub mod sample;
 mod server;
+mod small_disk;
 pub mod tcp_proxy;
 mod wait;
+pub mod watch;
 
 pub use aws::{Aws, MiniStack, S3Server};
 pub use installation::Installation;
+pub use kept::{KEPT_MASTER, KeptServer};
 pub use pg::{Pair, Source, Target, TargetShape, demo_pair, pair, pair_on, pair_with};
 pub use process::{Finished, Running, Towpath};
 pub use project::Project;
+pub use s3_proxy::S3Proxy;
+pub use small_disk::SmallDisk;
 pub use tcp_proxy::{Fault, TcpProxy};
 pub use wait::wait_until;
+pub use watch::Watched;
 
 use std::path::{Path, PathBuf};
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::pg::{Pair, psql};
 
 /// Settings under which two servers print the same value alike.
-const PINNED: &str = "set extra_float_digits = 3; set timezone = 'UTC'; set datestyle = 'ISO, YMD'; \
+pub(crate) const PINNED: &str = "set extra_float_digits = 3; set timezone = 'UTC'; set datestyle = 'ISO, YMD'; \
     set intervalstyle = 'postgres'; set bytea_output = 'hex'; set lc_monetary = 'C'; \
     set search_path = public, extensions; set row_security = off;";
 

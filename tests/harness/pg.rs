@@ -391,11 +391,21 @@ impl Cluster {
         self.server.as_ref().map(Server::log).unwrap_or_default()
     }
 
-    /// The server crashes and comes back on the same port with what was committed.
-    pub fn crash_and_restart(&mut self) {
+    /// The server crashes (`pg_ctl stop -m immediate`) and stays away.
+    pub fn crash(&mut self) {
         if let Some(server) = self.server.take() {
             server.stop_and_keep();
         }
+    }
+
+    /// The server crashes and comes back on the same port with what was committed.
+    pub fn crash_and_restart(&mut self) {
+        self.crash();
+        self.start_again();
+    }
+
+    /// The server comes back after a crash, on the same port.
+    pub fn start_again(&mut self) {
         let (template, installation) = (&self.template, self.installation);
         let server = serve(
             template,

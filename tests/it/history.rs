@@ -42,7 +42,7 @@ fn statements(url: &str, version: &str) -> String {
     towpath_tests::pg::psql(url, &sql)
 }
 
-/// Looks for words in every file of the store, decompressed.
+/// Looks for words in every file of the store, decompressed where it is compressed.
 fn store_holds(project: &Project, words: &str) -> bool {
     project.store_files().into_iter().any(|(path, bytes)| {
         let is_chunk = path.extension().is_some_and(|extension| extension == "zst");

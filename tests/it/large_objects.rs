@@ -1,7 +1,10 @@
 //! Large objects arrive under their OIDs, whole, once, and with what hangs on them.
 
 use towpath_tests::oracle::assert_same_rows;
-use towpath_tests::{Installation, Pair, Project, TargetShape, pair, pair_on, pg, project};
+use towpath_tests::tcp_proxy::Direction;
+use towpath_tests::{
+    Fault, Installation, Pair, Project, TargetShape, TcpProxy, pair, pair_on, pg, project,
+};
 
 /// Empty objects, holes, pages that end where a page ends, an OID below the user's range and one
 /// above 2^31, many small ones, an owner of its own, grants of every sort.
@@ -221,7 +224,14 @@ fn kill_9_while_they_are_loaded_and_a_source_that_moves_on() {
                     select string_agg(decode(md5(i || '/' || n), 'hex'), '') from generate_series(1, 4096) n)))
            from generate_series(1, 100) i",
     );
-    let project = project!(&pair).with("TOWPATH_CHUNK_MIB", "1");
+    // Slow enough for the kills to fall into the export.
+    let port = pair.source.cluster.port();
+    let proxy = TcpProxy::start(port);
+    proxy.set(Fault::Throttle(Direction::ToClient, 1 << 20));
+    let source = proxy.through(&pair.source.url(), port);
+    let project = project!(&pair)
+        .with("TOWPATH_CHUNK_MIB", "1")
+        .with("TOWPATH_SOURCE_URL", &source);
     let url = pair.target.cluster.superuser_url("app");
     let loaded = || {
         let sql = "select count(*) from towpath.chunk where table_id = 'pg_catalog.pg_largeobject'";
@@ -236,7 +246,12 @@ fn kill_9_while_they_are_loaded_and_a_source_that_moves_on() {
             .spawn()
             .kill_9_when(|| loaded() >= wanted);
         assert!(end.killed, "{end}");
+        assert!(
+            !project.run_folder().join("manifest.json").exists(),
+            "already sealed: what the source does now is not of this export"
+        );
     }
+    proxy.set(Fault::Pass);
     // An undoing that was cut off: the chunk is no longer in the ledger, its objects still are.
     pair.target.psql(
         "delete from towpath.chunk where (table_id, no) in (

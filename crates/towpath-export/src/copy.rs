@@ -1,24 +1,42 @@
 //! Copies chunks from the snapshot to the store.
+//!
+//! A worker reads one chunk after another; making a chunk durable and journalling it happens beside
+//! that, so that the source does not stand still while a disk flushes or S3 answers, and so that
+//! chunks of many small tables share flushes and journal objects.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
 use towpath_model::digest::RowDigest;
 use towpath_model::event::Stage;
+use towpath_model::failure::Retry;
 use towpath_model::journal::Entry;
-use towpath_model::manifest::StoredChunk;
+use towpath_model::manifest::{Codec, StoredChunk};
 use towpath_model::plan::{PlannedChunk, PlannedTable};
 use towpath_model::{ChunkId, ErrorKind, Failure, Result};
 use towpath_postgres::{Session, SnapshotHolder};
-use towpath_store::{ChunkWriter, ChunkWritten};
+use towpath_store::{BLOCK, ChunkWriter, ChunkWritten, SealedChunk};
 
 use crate::options::ExportContext;
 use crate::reading::copy_statement;
 use crate::rows::RowDigester;
-use crate::worker::{AsyncTask, run_all};
+use crate::worker::{AsyncTask, KEEP_ALIVE, run_all};
 
-/// Rows gathered before they are hashed, compressed and sent: COPY gives one small message a row.
-const BUFFER: usize = 1 << 20;
+/// First size of a worker's buffer; most tables are small.
+const BUFFER: usize = 64 << 10;
+
+/// Mebibytes that chunks may hold which are read and not yet stored: many small ones, or the end of
+/// a big one.
+const FINISHING_MIB: u32 = 32;
+
+/// How often chunks that the store did not take are read again.
+const ROUNDS: u32 = 3;
+
+/// Objects of earlier processes that may be in the way of one chunk.
+const ATTEMPTS_MAX: u32 = 1000;
 
 /// Stores every chunk of the plan that is not among `kept`, and gives all of them. A chunk is
 /// journalled before it is told to `stored`, so whoever hears of it may rely on it. `tried` gives
@@ -46,10 +64,41 @@ pub async fn copy(
             }
         }
     }
-    let copied = run_all(context, holder, tasks, CopyWork { stored }).await?;
     let mut all = kept;
-    all.extend(copied);
+    let mut round = 1;
+    while !tasks.is_empty() {
+        let finishing = Finishing::new(stored.clone());
+        let work = CopyWork(finishing.clone());
+        let read = run_all(context, holder, tasks, work).await;
+        let outcome = finishing.outcome(context, holder).await?;
+        match (read, outcome.failure) {
+            // What stopped because a chunk could not be stored is not news.
+            (Err(read), Some(failure)) if read.kind() == ErrorKind::Interrupted => {
+                return Err(failure);
+            }
+            (Err(failure), _) | (Ok(_), Some(failure)) => return Err(failure),
+            (Ok(_), None) => {}
+        }
+        all.extend(outcome.stored);
+        tasks = outcome.in_the_way;
+        if !outcome.refused.is_empty() {
+            if round == ROUNDS {
+                return Err(could_not_store(outcome.refused));
+            }
+            round += 1;
+            tasks.extend(outcome.refused.into_iter().map(|(task, _)| task));
+        }
+    }
     Ok(all)
+}
+
+fn could_not_store(refused: Vec<(CopyTask, Failure)>) -> Failure {
+    let what = format!("could not store {} chunks", refused.len());
+    let (_, first) = refused.into_iter().next().unzip();
+    match first {
+        Some(failure) => failure.while_doing(what),
+        None => Failure::new(ErrorKind::Internal, what),
+    }
 }
 
 #[derive(Clone)]
@@ -60,98 +109,260 @@ struct CopyTask {
 }
 
 #[derive(Clone)]
-struct CopyWork {
-    stored: Option<mpsc::Sender<StoredChunk>>,
-}
+struct CopyWork(Finishing);
 
-impl AsyncTask<CopyTask, StoredChunk> for CopyWork {
+impl AsyncTask<CopyTask, ()> for CopyWork {
     async fn run(
         &self,
         context: &ExportContext,
         session: &mut Session,
         task: &CopyTask,
-    ) -> Result<StoredChunk> {
+    ) -> Result<()> {
         let table = &context.plan.tables[task.table_no];
-        let id = table.chunk_id(task.chunk.no);
-        let chunk = copy_chunk(context, session, table, task)
-            .await
-            .map_err(|failure| {
-                failure.while_doing(format!("could not export chunk {id} of {}", table.name))
-            })?;
-        context
-            .journal
-            .append(Entry::ChunkStored(chunk.clone()))
-            .await?;
-        context.events.advance(Stage::Export, chunk.raw_bytes);
-        if let Some(stored) = &self.stored {
-            // A loader that has gone failed; its error is the one that will be told.
-            let _ = stored.send(chunk.clone()).await;
-        }
-        Ok(chunk)
+        let doing = || {
+            let id = table.chunk_id(task.chunk.no);
+            format!("could not export chunk {id} of {}", table.name)
+        };
+        let mut task = task.clone();
+        let read = loop {
+            match read_chunk(context, session, table, &task).await {
+                // A process may have died after its object was stored and before it was journalled.
+                // Such an orphan is never overwritten.
+                Err(failure) if failure.kind() == ErrorKind::ObjectExists => {
+                    task = next_attempt(task, failure).map_err(|f| f.while_doing(doing()))?;
+                }
+                other => break other.map_err(|failure| failure.while_doing(doing()))?,
+            }
+        };
+        self.0.begin(context, task, read).await
     }
 }
 
-async fn copy_chunk(
+fn next_attempt(task: CopyTask, failure: Failure) -> Result<CopyTask> {
+    let attempt = task.attempt + 1;
+    if attempt > ATTEMPTS_MAX {
+        return Err(failure.hint("the run folder is full of attempts; start over with --new-run"));
+    }
+    Ok(CopyTask { attempt, ..task })
+}
+
+/// A chunk that is read whole.
+struct ReadChunk {
+    sealed: SealedChunk,
+    key: String,
+    digest: RowDigest,
+}
+
+async fn read_chunk(
     context: &ExportContext,
     session: &mut Session,
     table: &PlannedTable,
     task: &CopyTask,
-) -> Result<StoredChunk> {
-    let (attempt, key) = free_key(context, table, task).await?;
-    let mut writer = ChunkWriter::create(&context.store, &key).await?;
+) -> Result<ReadChunk> {
+    let codec = context.options.codec.choose();
+    let key = object_key(table, task, codec);
+    let mut writer = ChunkWriter::create(&context.store, &key, codec).await?;
     let statement = copy_statement(table, &task.chunk, &context.key);
-    let digest = match pump(context, session, table, &statement, Some(&mut writer)).await {
-        Ok(digest) => digest,
+    match pump(context, session, table, &statement, Some(&mut writer)).await {
+        Ok(digest) => Ok(ReadChunk {
+            sealed: writer.seal().await?,
+            key,
+            digest,
+        }),
         Err(failure) => {
             if let Err(abort) = writer.abort().await {
                 tracing::warn!(?abort, "could not clear what was sent of a chunk");
             }
-            return Err(failure);
+            Err(failure)
         }
-    };
+    }
+}
+
+fn object_key(table: &PlannedTable, task: &CopyTask, codec: Codec) -> String {
+    format!(
+        "chunks/{}/{:04}.{}.{}{}",
+        table.id,
+        task.chunk.no,
+        task.attempt,
+        table.format.extension(),
+        codec.suffix()
+    )
+}
+
+/// Chunks that are read and on their way to being durable and journalled.
+#[derive(Clone)]
+struct Finishing {
+    running: Arc<Mutex<JoinSet<Finished>>>,
+    room: Arc<Semaphore>,
+    /// Chunks that the store is at work on.
+    storing: Arc<AtomicU32>,
+    stored: Option<mpsc::Sender<StoredChunk>>,
+}
+
+struct Finished {
+    task: CopyTask,
+    result: Result<StoredChunk>,
+}
+
+/// What became of the chunks that were read.
+#[derive(Default)]
+struct Outcome {
+    stored: Vec<StoredChunk>,
+    /// Another process's object has the name; the task names the next.
+    in_the_way: Vec<CopyTask>,
+    /// The store did not take them for a reason that may pass.
+    refused: Vec<(CopyTask, Failure)>,
+    failure: Option<Failure>,
+}
+
+impl Finishing {
+    fn new(stored: Option<mpsc::Sender<StoredChunk>>) -> Self {
+        Self {
+            running: Arc::default(),
+            room: Arc::new(Semaphore::new(FINISHING_MIB as usize)),
+            storing: Arc::default(),
+            stored,
+        }
+    }
+
+    /// Leaves a chunk to be finished, once there is room.
+    async fn begin(&self, context: &ExportContext, task: CopyTask, read: ReadChunk) -> Result<()> {
+        let mib = u32::try_from(read.sealed.held_bytes() >> 20).unwrap_or(FINISHING_MIB);
+        let permits = (mib + 1).min(FINISHING_MIB);
+        let room = self.room.clone().acquire_many_owned(permits).await;
+        let room = room.map_err(|closed| {
+            Failure::new(ErrorKind::Internal, "chunks are not finished any more").because(closed)
+        })?;
+        let (context, stored, beside) = (
+            context.clone(),
+            self.stored.clone(),
+            Arc::clone(&self.storing),
+        );
+        let finish = async move {
+            let result = Box::pin(finish(&context, &task, read, stored, room, beside)).await;
+            if matches!(&result, Err(failure) if !may_be_repeated(failure)) {
+                context.stop.raise();
+            }
+            Finished { task, result }
+        };
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.spawn(finish);
+        Ok(())
+    }
+
+    /// Waits for everything that was begun; the snapshot's session is kept alive meanwhile, because
+    /// a slow loader makes this long.
+    async fn outcome(
+        self,
+        context: &ExportContext,
+        holder: &mut SnapshotHolder,
+    ) -> Result<Outcome> {
+        let mut running = {
+            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *running)
+        };
+        let mut outcome = Outcome::default();
+        loop {
+            tokio::select! {
+                joined = running.join_next() => match joined {
+                    None => return Ok(outcome),
+                    Some(Ok(finished)) => outcome.take(context, finished),
+                    Some(Err(panic)) => {
+                        context.stop.raise();
+                        let letter = Failure::new(ErrorKind::Internal, "storing a chunk panicked");
+                        outcome.failure.get_or_insert(letter.because(panic));
+                    }
+                },
+                () = tokio::time::sleep(KEEP_ALIVE) => holder.keep_alive().await?,
+            }
+        }
+    }
+}
+
+fn may_be_repeated(failure: &Failure) -> bool {
+    failure.kind() == ErrorKind::ObjectExists || failure.kind().retry() == Retry::Later
+}
+
+impl Outcome {
+    fn take(&mut self, context: &ExportContext, finished: Finished) {
+        let Finished { task, result } = finished;
+        let failure = match result {
+            Ok(chunk) => {
+                self.stored.push(chunk);
+                return;
+            }
+            Err(failure) if failure.kind() == ErrorKind::ObjectExists => {
+                match next_attempt(task, failure) {
+                    Ok(task) => {
+                        self.in_the_way.push(task);
+                        return;
+                    }
+                    Err(failure) => failure,
+                }
+            }
+            Err(failure) if failure.kind().retry() == Retry::Later => {
+                tracing::warn!(?failure, "a chunk was not stored; it will be read again");
+                self.refused.push((task, failure));
+                return;
+            }
+            Err(failure) => {
+                let table = &context.plan.tables[task.table_no];
+                let id = table.chunk_id(task.chunk.no);
+                failure.while_doing(format!("could not store chunk {id} of {}", table.name))
+            }
+        };
+        self.failure.get_or_insert(failure);
+    }
+}
+
+/// Makes a chunk durable, journals it, and tells the loader, in this order.
+async fn finish(
+    context: &ExportContext,
+    task: &CopyTask,
+    read: ReadChunk,
+    stored: Option<mpsc::Sender<StoredChunk>>,
+    room: OwnedSemaphorePermit,
+    storing: Arc<AtomicU32>,
+) -> Result<StoredChunk> {
+    let beside = storing.fetch_add(1, Ordering::Relaxed) + 1;
+    let written = read.sealed.finish().await;
+    storing.fetch_sub(1, Ordering::Relaxed);
     let ChunkWritten {
         codec,
         raw_bytes,
         raw_hash,
         stored_bytes,
         stored_hash,
-    } = writer.finish().await?;
-    Ok(StoredChunk {
-        chunk: table.chunk_id(task.chunk.no),
-        attempt,
-        key,
+        mut measured,
+    } = written?;
+    // What many chunks share takes each of them longer; what counts is how long a worker's share
+    // of them takes.
+    let jobs = u32::try_from(context.options.jobs).unwrap_or(1).max(1);
+    measured.storing = measured.storing * jobs / beside.max(jobs);
+    context.options.codec.learn(codec, &measured);
+    let chunk = StoredChunk {
+        chunk: context.plan.tables[task.table_no].chunk_id(task.chunk.no),
+        attempt: task.attempt,
+        key: read.key,
         codec,
         raw_bytes,
         raw_hash,
         stored_bytes,
         stored_hash,
-        digest,
-    })
-}
-
-/// The first attempt whose object does not exist: a process may have died after its object was
-/// stored and before it was journalled, and such an orphan is never overwritten.
-async fn free_key(
-    context: &ExportContext,
-    table: &PlannedTable,
-    task: &CopyTask,
-) -> Result<(u32, String)> {
-    for attempt in task.attempt..task.attempt + 1000 {
-        let key = format!(
-            "chunks/{}/{:04}.{attempt}.{}.zst",
-            table.id,
-            task.chunk.no,
-            table.format.extension()
-        );
-        if context.store.reader(&key).await?.is_none() {
-            return Ok((attempt, key));
-        }
+        digest: read.digest,
+    };
+    context
+        .journal
+        .append(Entry::ChunkStored(chunk.clone()))
+        .await?;
+    context.events.advance(Stage::Export, chunk.raw_bytes);
+    if let Some(stored) = stored {
+        // A loader that has gone failed; its error is the one that will be told.
+        let _ = stored.send(chunk.clone()).await;
     }
-    Err(Failure::new(
-        ErrorKind::ObjectExists,
-        "could not find a free key for a chunk",
-    )
-    .hint("the run folder holds a thousand attempts; start over with --new-run"))
+    // Not before the loader has taken it: a slow target is to slow the source.
+    drop(room);
+    Ok(chunk)
 }
 
 /// Reads a COPY stream to its end, digesting rows and writing blocks.
@@ -163,20 +374,27 @@ pub(crate) async fn pump(
     mut writer: Option<&mut ChunkWriter>,
 ) -> Result<RowDigest> {
     let mut digester = RowDigester::new(&context.key, table.format, table.columns.len());
-    let mut buffer = Vec::with_capacity(BUFFER + (64 << 10));
+    // COPY gives one small message a row, and now and then one far larger than a block.
+    let mut buffer = Vec::with_capacity(BUFFER);
     let mut rows = session.copy_out(statement).await?;
     while let Some(message) = rows.next().await? {
         digester.take(&message)?;
-        if let Some(writer) = writer.as_deref_mut() {
-            buffer.extend_from_slice(&message);
-            if buffer.len() >= BUFFER {
-                writer.write(&buffer).await?;
-                buffer.clear();
-            }
+        let Some(writer) = writer.as_deref_mut() else {
+            continue;
+        };
+        let mut rest = &message[..];
+        while buffer.len() + rest.len() >= BLOCK {
+            let (now, later) = rest.split_at(BLOCK - buffer.len());
+            buffer.extend_from_slice(now);
+            rest = later;
+            buffer = writer.write(buffer).await?;
+            context.gate.pass(&context.stop).await?;
+            buffer.reserve_exact(BLOCK);
         }
+        buffer.extend_from_slice(rest);
     }
     if let Some(writer) = writer {
-        writer.write(&buffer).await?;
+        writer.write(buffer).await?;
     }
     digester.finish()
 }

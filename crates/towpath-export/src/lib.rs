@@ -4,14 +4,19 @@
 //! of an earlier snapshot still hold under a new one, [`seal`] writes the manifest.
 
 mod copy;
+mod guard;
+mod limits;
 mod options;
 mod prove;
 mod reading;
+mod row_hashes;
 mod rows;
 mod seal;
 mod worker;
 
 pub use copy::copy;
+pub use guard::{Gate, Guard};
+pub use limits::{Limit, SourceLimits};
 pub use options::{ExportContext, ExportOptions};
 pub use prove::{Proven, prove};
 pub use seal::{SealInputs, seal};

@@ -7,7 +7,9 @@ use towpath_model::plan::Plan;
 use towpath_model::stop::Stop;
 use towpath_model::{Result, RunId};
 use towpath_postgres::{Session, SessionOptions};
-use towpath_store::{Journal, RunStore};
+use towpath_store::{CodecPolicy, Journal, RunStore};
+
+use crate::guard::{Gate, Guard, name_session};
 
 /// Settings of an export.
 #[derive(Debug, Clone)]
@@ -16,6 +18,10 @@ pub struct ExportOptions {
     pub jobs: usize,
     /// How to connect.
     pub session: SessionOptions,
+    /// Chooses how each chunk is compressed.
+    pub codec: CodecPolicy,
+    /// What the source may be asked to bear, where there is a limit.
+    pub guard: Option<Guard>,
 }
 
 /// Everything that every worker of an export shares.
@@ -39,6 +45,8 @@ pub struct ExportContext {
     pub events: Events,
     /// Raised when the work should end at the next safe point.
     pub stop: Stop,
+    /// Closed while the source has too much to do; whoever runs workers puts the guard's here.
+    pub gate: Gate,
 }
 
 impl ExportContext {
@@ -47,6 +55,9 @@ impl ExportContext {
         let mut options = self.options.session.clone();
         options.application_name = application_name(&self.plan.run, worker);
         let mut session = Session::connect(&self.source, Side::Source, &options).await?;
+        if self.options.guard.is_some() {
+            name_session(&mut session, &options.application_name).await?;
+        }
         session.begin_reading_snapshot(&self.snapshot_id).await?;
         session
             .use_search_path(&self.plan.source.facts.search_path)

@@ -5,10 +5,13 @@
 //! means that the stored object holds exactly the rows that the new snapshot shows there. What
 //! differs is exported again. Nothing is assumed about how quiet the source was.
 
-use towpath_model::Result;
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use towpath_model::event::Stage;
 use towpath_model::journal::Entry;
 use towpath_model::manifest::StoredChunk;
+use towpath_model::{Result, TableId};
 use towpath_postgres::{Session, SnapshotHolder};
 
 use crate::copy::pump;
@@ -31,7 +34,10 @@ pub async fn prove(
     holder: &mut SnapshotHolder,
     chunks: Vec<StoredChunk>,
 ) -> Result<Proven> {
-    let proofs = run_all(context, holder, chunks.clone(), ProveWork).await?;
+    let tables = context.plan.tables.iter().zip(0..);
+    let numbers = tables.map(|(table, no)| (table.id.clone(), no)).collect();
+    let work = ProveWork(Arc::new(numbers));
+    let proofs = run_all(context, holder, chunks.clone(), work).await?;
     let mut proven = Proven::default();
     for (chunk, holds) in chunks.into_iter().zip(proofs) {
         if holds {
@@ -43,8 +49,9 @@ pub async fn prove(
     Ok(proven)
 }
 
+/// Knows where each table is in the plan.
 #[derive(Clone)]
-struct ProveWork;
+struct ProveWork(Arc<HashMap<TableId, usize>>);
 
 impl AsyncTask<StoredChunk, bool> for ProveWork {
     async fn run(
@@ -53,7 +60,9 @@ impl AsyncTask<StoredChunk, bool> for ProveWork {
         session: &mut Session,
         stored: &StoredChunk,
     ) -> Result<bool> {
-        let planned = context.plan.table(&stored.chunk.table).and_then(|table| {
+        let table_no = self.0.get(&stored.chunk.table).copied();
+        let planned = table_no.and_then(|no| {
+            let table = &context.plan.tables[no];
             let chunk = table
                 .chunks
                 .iter()

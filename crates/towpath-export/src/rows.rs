@@ -4,6 +4,8 @@ use towpath_model::digest::{RowDigest, RunKey};
 use towpath_model::plan::Format;
 use towpath_model::{ErrorKind, Failure, Result};
 
+use crate::row_hashes::RowHashes;
+
 /// Opens every binary COPY stream (PostgreSQL manual, COPY, "Binary Format").
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 
@@ -14,10 +16,9 @@ const HEADER: usize = SIGNATURE.len() + 4 + 4;
 /// each is proven to be exactly one, because a pooler or a relative of PostgreSQL may batch
 /// otherwise, and then count and digest would be wrong in silence.
 pub struct RowDigester {
-    key: [u8; 32],
+    hashes: RowHashes,
     format: Format,
     columns: usize,
-    digest: RowDigest,
     header_seen: bool,
     trailer_seen: bool,
 }
@@ -26,10 +27,9 @@ impl RowDigester {
     /// Begins a stream of rows with so many columns.
     pub fn new(key: &RunKey, format: Format, columns: usize) -> Self {
         Self {
-            key: *key.bytes(),
+            hashes: RowHashes::new(key),
             format,
             columns,
-            digest: RowDigest::default(),
             header_seen: false,
             trailer_seen: false,
         }
@@ -94,8 +94,7 @@ impl RowDigester {
     }
 
     fn add(&mut self, row: &[u8]) {
-        self.digest
-            .add_row(blake3::keyed_hash(&self.key, row).as_bytes());
+        self.hashes.add(row);
     }
 
     /// The digest, once the stream has ended as it should.
@@ -103,7 +102,7 @@ impl RowDigester {
         if self.format == Format::Binary && !self.trailer_seen {
             return Err(batched("the stream ended without its trailer"));
         }
-        Ok(self.digest)
+        Ok(self.hashes.finish())
     }
 }
 

@@ -1,10 +1,12 @@
 //! Seals the export: the manifest is put last, and only when nothing is missing.
 
+use std::collections::HashMap;
+
 use towpath_model::digest::{Hash, RowDigest};
 use towpath_model::inventory::SequenceState;
 use towpath_model::manifest::{ExportedTable, FileEntry, Manifest, StoredChunk};
 use towpath_model::plan::{Plan, PlannedTable};
-use towpath_model::{ErrorKind, Failure, Result};
+use towpath_model::{ChunkId, ErrorKind, Failure, Result};
 use towpath_postgres::SnapshotFacts;
 use towpath_store::RunStore;
 
@@ -36,10 +38,14 @@ pub async fn seal(store: &RunStore, plan: &Plan, inputs: SealInputs) -> Result<M
 }
 
 fn assemble(plan: &Plan, inputs: SealInputs) -> Result<Manifest> {
+    let mut stored: HashMap<&ChunkId, Vec<&StoredChunk>> = HashMap::new();
+    for chunk in &inputs.chunks {
+        stored.entry(&chunk.chunk).or_default().push(chunk);
+    }
     let tables: Vec<ExportedTable> = plan
         .tables
         .iter()
-        .map(|table| exported_table(table, &inputs.chunks))
+        .map(|table| exported_table(table, &stored))
         .collect::<Result<_>>()?;
     let planned: usize = plan.chunk_count();
     if planned != inputs.chunks.len() {
@@ -68,20 +74,22 @@ fn assemble(plan: &Plan, inputs: SealInputs) -> Result<Manifest> {
 }
 
 /// The planner listed every chunk; here each is looked up again, so one bug cannot hide a gap.
-fn exported_table(table: &PlannedTable, stored: &[StoredChunk]) -> Result<ExportedTable> {
+fn exported_table(
+    table: &PlannedTable,
+    stored: &HashMap<&ChunkId, Vec<&StoredChunk>>,
+) -> Result<ExportedTable> {
     let chunks: Vec<StoredChunk> = table
         .chunks
         .iter()
         .map(|chunk| {
             let id = table.chunk_id(chunk.no);
-            let mut found = stored.iter().filter(|stored| stored.chunk == id);
-            match (found.next(), found.next()) {
-                (Some(chunk), None) => Ok(chunk.clone()),
-                (None, _) => Err(Failure::new(
+            match stored.get(&id).map_or(&[][..], Vec::as_slice) {
+                [chunk] => Ok((*chunk).clone()),
+                [] => Err(Failure::new(
                     ErrorKind::Internal,
                     format!("could not seal: chunk {id} is not stored"),
                 )),
-                (Some(_), Some(_)) => Err(Failure::new(
+                [_, _, ..] => Err(Failure::new(
                     ErrorKind::Internal,
                     format!("could not seal: chunk {id} is stored twice"),
                 )),

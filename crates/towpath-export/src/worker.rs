@@ -10,13 +10,14 @@ use towpath_model::failure::Retry;
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_postgres::{Session, SnapshotHolder};
 
+use crate::guard::guarded;
 use crate::options::ExportContext;
 
 /// How often a task is tried when its connection breaks.
 const ATTEMPTS: u32 = 3;
 
 /// How often the holder of the snapshot is asked whether it lives.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// Runs `work` over every task with the context's number of workers, while the snapshot is held.
 /// Gives the results in the order of the tasks.
@@ -32,6 +33,12 @@ where
     W: AsyncTask<T, R>,
 {
     let count = tasks.len();
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let (context, watching) = guarded(context);
+    let mut watching = Box::pin(watching);
+    let mut is_watched = true;
     let tasks = Arc::new(tasks);
     let next = Arc::new(AtomicUsize::new(0));
     let mut workers = JoinSet::new();
@@ -69,6 +76,11 @@ where
                     );
                 }
             },
+            Err(failure) = &mut watching, if is_watched => {
+                is_watched = false;
+                context.stop.raise();
+                first_failure.get_or_insert(failure);
+            }
             () = tokio::time::sleep(KEEP_ALIVE) => holder.keep_alive().await.map_err(|failure| {
                 context.stop.raise();
                 Failure::new(ErrorKind::SnapshotLost, "the session that holds the snapshot was lost")
@@ -117,6 +129,7 @@ where
         let at = next.fetch_add(1, Ordering::Relaxed);
         let Some(task) = tasks.get(at) else { break };
         context.stop.check()?;
+        context.gate.pass(&context.stop).await?;
         let mut attempt = 1;
         let result = loop {
             match work.run(&context, &mut session, task).await {

@@ -1,9 +1,10 @@
 //! The ledger on the target: which chunks are in, which statements are done.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 use towpath_model::manifest::StoredChunk;
+use towpath_model::name::quote_literal;
 use towpath_model::plan::Plan;
 use towpath_model::{Result, RunId};
 use towpath_postgres::Session;
@@ -120,28 +121,58 @@ pub(crate) async fn chunks(session: &mut Session, run: &RunId) -> Result<Vec<Chu
         .await
 }
 
-/// Enters a chunk, in the transaction that copies it. The primary key refuses a second entry.
-pub(crate) async fn enter_chunk(
+/// The chunks that are in, to be asked for one.
+pub(crate) struct Entered(HashMap<String, HashMap<u32, ChunkRow>>);
+
+impl Entered {
+    pub(crate) fn of(rows: Vec<ChunkRow>) -> Self {
+        let mut by_table: HashMap<String, HashMap<u32, ChunkRow>> = HashMap::new();
+        for row in rows {
+            let of_table = by_table.entry(row.table_id.clone()).or_default();
+            of_table.insert(row.no, row);
+        }
+        Self(by_table)
+    }
+
+    /// Whether exactly this stored chunk is in.
+    pub(crate) fn has(&self, chunk: &StoredChunk) -> bool {
+        let of_table = self.0.get(chunk.chunk.table.as_str());
+        of_table
+            .and_then(|rows| rows.get(&chunk.chunk.no))
+            .is_some_and(|row| row.is(chunk))
+    }
+}
+
+/// Enters chunks and commits the transaction that has copied them. The primary key refuses a second
+/// entry, and then nothing is committed: what follows an error in one message is not looked at
+/// (PostgreSQL manual, "Multiple Statements in a Simple Query").
+pub(crate) async fn commit_chunks(
     session: &mut Session,
     run: &RunId,
-    chunk: &StoredChunk,
+    chunks: &[StoredChunk],
 ) -> Result<()> {
+    let rows: Vec<String> = chunks
+        .iter()
+        .map(|chunk| {
+            format!(
+                "({}, {}, {}, {}, {}, {}, {})",
+                quote_literal(run.as_str()),
+                quote_literal(chunk.chunk.table.as_str()),
+                chunk.chunk.no,
+                chunk.attempt,
+                quote_literal(&chunk.raw_hash.to_string()),
+                chunk.digest.rows,
+                quote_literal(&chunk.digest.hex()),
+            )
+        })
+        .collect();
     session
-        .execute_with(
-            "insert into towpath.chunk (run, table_id, no, attempt, raw_hash, rows, digest)
-             values ($1, $2, $3::int8, $4::int8, $5, $6::int8, $7)",
-            &[
-                run.as_str(),
-                chunk.chunk.table.as_str(),
-                &chunk.chunk.no.to_string(),
-                &chunk.attempt.to_string(),
-                &chunk.raw_hash.to_string(),
-                &chunk.digest.rows.to_string(),
-                &chunk.digest.hex(),
-            ],
-        )
+        .execute(&format!(
+            "insert into towpath.chunk (run, table_id, no, attempt, raw_hash, rows, digest) values {};
+             commit",
+            rows.join(", ")
+        ))
         .await
-        .map(|_| ())
 }
 
 /// Forgets the chunks of a table, in the transaction that empties it.
@@ -268,20 +299,47 @@ pub(crate) async fn forget_steps(
         .map(|_| ())
 }
 
-/// Enters statements, in the transaction that ran them or found their effect there.
+/// The statements of a script that this run has run itself: not those whose effect was there when it
+/// began, which were entered in the very transaction that entered the run.
+pub(crate) async fn own_steps(
+    session: &mut Session,
+    run: &RunId,
+    script: &str,
+) -> Result<HashSet<u32>> {
+    let rows: Vec<StepRow> = session
+        .fetch(
+            "select s.no
+               from towpath.step s
+               join towpath.run r on r.run = s.run
+              where s.run = $1 and s.script = $2 and s.done_at > r.began_at",
+            &[run.as_str(), script],
+        )
+        .await?;
+    Ok(rows.into_iter().map(|row| row.no).collect())
+}
+
+/// Enters statements, in the transaction that found their effect there.
 pub(crate) async fn enter_steps(
     session: &mut Session,
     run: &RunId,
     script: &str,
     numbers: &[u32],
 ) -> Result<()> {
+    session.execute(&entering(run, script, numbers)).await
+}
+
+/// The statement that enters statements, to be sent in the transaction that runs them; nothing when
+/// there are none.
+pub(crate) fn entering(run: &RunId, script: &str, numbers: &[u32]) -> String {
+    if numbers.is_empty() {
+        return String::new();
+    }
     let list: Vec<String> = numbers.iter().map(ToString::to_string).collect();
-    session
-        .execute_with(
-            "insert into towpath.step (run, script, no)
-             select $1, $2, n::int8 from pg_catalog.unnest(pg_catalog.string_to_array($3, ',')) n",
-            &[run.as_str(), script, &list.join(",")],
-        )
-        .await
-        .map(|_| ())
+    format!(
+        "insert into towpath.step (run, script, no)
+         select {}, {}, n::int8 from pg_catalog.unnest(array[{}]) n",
+        quote_literal(run.as_str()),
+        quote_literal(script),
+        list.join(", ")
+    )
 }

@@ -4,19 +4,26 @@
 //! work it tells of. Whatever dies whenever, the ledger and the tables agree, and the same command
 //! goes on.
 
+mod analysis;
 mod begin;
+mod board;
+mod build;
 mod chunks;
 mod clear;
+mod crew;
+mod early;
 mod large_objects;
 mod ledger;
 mod options;
 mod phases;
 mod prepare;
+mod rows;
 mod script;
 mod sequences;
 
-pub use chunks::load_chunks;
+pub use chunks::{Loaded, load_chunks};
 pub use clear::{ClearOptions, clear, confirm_clear};
+pub use early::Early;
 pub use ledger::{LoadedBy, loaded_by};
 pub use options::{LoadContext, LoadOptions};
 pub use phases::post_data;

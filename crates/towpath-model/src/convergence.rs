@@ -334,7 +334,7 @@ impl<'c> Convergence<'c> {
     pub fn in_the_way(&self) -> impl Iterator<Item = &'c SchemaObject> {
         self.in_the_way
             .iter()
-            .filter_map(|id| self.found.objects.get(*id))
+            .filter_map(|id| self.found.objects.get(id))
     }
 
     fn found_in_the_way(&self, creating: bool) -> BTreeSet<&'c ObjectId> {

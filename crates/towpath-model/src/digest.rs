@@ -78,6 +78,7 @@ pub struct RowDigest {
 
 impl RowDigest {
     /// Adds one row by its 32-byte keyed hash.
+    #[inline]
     pub fn add_row(&mut self, hash: &[u8; 32]) {
         let mut limbs = [0u64; 4];
         for (limb, bytes) in limbs.iter_mut().zip(hash.chunks_exact(8)) {
@@ -92,6 +93,7 @@ impl RowDigest {
     }
 
     /// Adds another set of rows.
+    #[inline]
     pub fn add(&mut self, other: &Self) {
         self.rows += other.rows;
         let mut carry = false;

@@ -85,6 +85,12 @@ pub enum Unit {
 #[derive(Clone)]
 pub struct Events(Arc<dyn Fn(Event) + Send + Sync>);
 
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Events")
+    }
+}
+
 impl Events {
     /// Sends every event to this function.
     pub fn new(tell: impl Fn(Event) + Send + Sync + 'static) -> Self {

@@ -46,6 +46,8 @@ pub enum ErrorKind {
     DocumentVersion,
     /// The session that held the exported snapshot is gone; a new one proves what is stored.
     SnapshotLost,
+    /// The source had too much to do for too long, by the limits that it was given.
+    SourceBusy,
     /// A statement failed on the source.
     Source,
     /// A statement failed on the target.
@@ -81,7 +83,7 @@ pub enum Retry {
 
 impl ErrorKind {
     /// Every kind, in the order of the reference page.
-    pub const ALL: [ErrorKind; 28] = [
+    pub const ALL: [ErrorKind; 29] = [
         ErrorKind::Usage,
         ErrorKind::Config,
         ErrorKind::Connect,
@@ -99,6 +101,7 @@ impl ErrorKind {
         ErrorKind::DocumentCorrupt,
         ErrorKind::DocumentVersion,
         ErrorKind::SnapshotLost,
+        ErrorKind::SourceBusy,
         ErrorKind::Source,
         ErrorKind::Target,
         ErrorKind::Schema,
@@ -132,6 +135,7 @@ impl ErrorKind {
             ErrorKind::DocumentCorrupt => "document-corrupt",
             ErrorKind::DocumentVersion => "document-version",
             ErrorKind::SnapshotLost => "snapshot-lost",
+            ErrorKind::SourceBusy => "source-busy",
             ErrorKind::Source => "source",
             ErrorKind::Target => "target",
             ErrorKind::Schema => "schema",
@@ -159,7 +163,10 @@ impl ErrorKind {
             | ErrorKind::ObjectMissing
             | ErrorKind::DocumentCorrupt
             | ErrorKind::Differences => Exit::Differences,
-            ErrorKind::Connect | ErrorKind::Conflict | ErrorKind::SnapshotLost => Exit::Resumable,
+            ErrorKind::Connect
+            | ErrorKind::Conflict
+            | ErrorKind::SnapshotLost
+            | ErrorKind::SourceBusy => Exit::Resumable,
             ErrorKind::CutoverUndone => Exit::CutoverUndone,
             ErrorKind::UndoIncomplete => Exit::UndoIncomplete,
             ErrorKind::Interrupted => Exit::Interrupted,

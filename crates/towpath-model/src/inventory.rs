@@ -37,6 +37,20 @@ pub struct ServerFacts {
     /// What the server lets its login make.
     #[serde(default)]
     pub abilities: Abilities,
+    /// How much work it takes at once.
+    #[serde(default)]
+    pub capacity: Capacity,
+}
+
+/// How much work a server takes at once, as far as it tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// Sessions that the login could open when it was asked: what `max_connections` leaves beside
+    /// reserved and open ones, or the limit of role or database.
+    pub free_connections: Option<u32>,
+    /// `max_worker_processes`. On RDS it follows the instance: twice its virtual CPUs, at least 8
+    /// (Amazon RDS user guide, default parameter group: `GREATEST({DBInstanceVCPU*2},8)`).
+    pub worker_processes: Option<u32>,
 }
 
 /// What a server lets its login make, beyond the attributes of the role.
@@ -155,6 +169,9 @@ pub struct Relation {
     pub pages: u64,
     /// Bytes of heap and TOAST.
     pub bytes: u64,
+    /// Bytes of its indexes: work that begins when its rows are in.
+    #[serde(default)]
+    pub index_bytes: u64,
     /// Planner's estimate of rows; -1 when never analysed.
     pub estimated_rows: i64,
     /// Columns in order.

@@ -8,11 +8,33 @@ use crate::ids::{ChunkId, RunId, TableId};
 use crate::inventory::SequenceState;
 
 /// How an object is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Codec {
-    /// Zstandard frame.
+    /// Not at all: the bytes as COPY gave them.
+    None,
+    /// Zstandard frame, by a fast (negative) level.
+    ZstdFast,
+    /// Zstandard frame, by the first ordinary level.
     Zstd,
+}
+
+impl Codec {
+    /// Every codec, the cheapest first.
+    pub const ALL: [Self; 3] = [Self::None, Self::ZstdFast, Self::Zstd];
+
+    /// What the object's key ends in, after the format: what a person would unpack it with.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::ZstdFast | Self::Zstd => ".zst",
+        }
+    }
+
+    /// Whether the object is a Zstandard frame.
+    pub fn is_packed(self) -> bool {
+        self != Self::None
+    }
 }
 
 /// A chunk that is stored, whole and durable. Only an export makes one, after the store said so.
@@ -122,5 +144,5 @@ impl Manifest {
 
 impl Document for Manifest {
     const FORMAT: &'static str = "towpath-manifest";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }

@@ -218,7 +218,7 @@ pub struct Plan {
     pub target: DatabaseIdentity,
     /// Run store, without secrets.
     pub store: String,
-    /// Tables, biggest first.
+    /// Tables in the order of work: those first whose rows and indexes are the most bytes.
     pub tables: Vec<PlannedTable>,
     /// Sequences whose state is carried.
     pub sequences: Vec<QualifiedName>,
@@ -235,6 +235,19 @@ pub struct Plan {
     pub checks: Vec<CheckResult>,
     /// Estimated seconds of the copy, with the rate assumed; for people.
     pub estimated_seconds: u64,
+    /// Work done at once, as it was when planned; a later process decides anew. Plans of earlier
+    /// versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<PlannedJobs>,
+}
+
+/// How many jobs, and why so many.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedJobs {
+    /// Chunks copied, and indexes built, at once.
+    pub jobs: u32,
+    /// What decided.
+    pub reason: String,
 }
 
 /// What becomes of the migration history.
@@ -287,7 +300,7 @@ impl Plan {
 
 impl Document for Plan {
     const FORMAT: &'static str = "towpath-plan";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }
 
 #[cfg(test)]

@@ -2,9 +2,13 @@
 
 pub mod checks;
 mod format;
+mod jobs;
 mod plan;
+mod size;
 mod split;
 
-pub use format::choose_format;
+pub use format::{FormatChoice, choose_format};
+pub use jobs::{Machine, choose_jobs};
 pub use plan::{Contents, PlanOptions, plan, planned_relations};
+pub use size::ChunkSize;
 pub use split::{split, split_large_objects};

@@ -1,6 +1,6 @@
 //! Puts the plan together. A pure function of what was read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_model::digest::Hash;
 use towpath_model::inventory::{
@@ -8,8 +8,8 @@ use towpath_model::inventory::{
 };
 use towpath_model::migrations::{is_history, redacted};
 use towpath_model::plan::{
-    CheckResult, DatabaseIdentity, DecisionCounts, Format, Plan, PlannedChunk, PlannedMigrations,
-    PlannedTable, RowSource,
+    CheckResult, DatabaseIdentity, DecisionCounts, Format, Plan, PlannedChunk, PlannedJobs,
+    PlannedMigrations, PlannedTable, RowSource,
 };
 use towpath_model::schema::{CleanSchema, Decision, SchemaReport};
 use towpath_model::secret_text::Handling;
@@ -17,7 +17,8 @@ use towpath_model::structure::{ObjectId, ObjectKind, SchemaObject, Structure};
 use towpath_model::{QualifiedName, Result, RunId, TableId, script};
 
 use crate::checks::{LargeObjectFate, secret_versions};
-use crate::format::choose_format;
+use crate::format::{FormatChoice, choose_format};
+use crate::size::ChunkSize;
 use crate::split::{split, split_large_objects};
 
 /// What the plan depends on beside the databases.
@@ -31,8 +32,12 @@ pub struct PlanOptions {
     pub made_by: String,
     /// Run store, without secrets.
     pub store: String,
-    /// Bytes of heap and TOAST per chunk.
-    pub chunk_bytes: u64,
+    /// How big chunks are.
+    pub chunk_size: ChunkSize,
+    /// Work done at once.
+    pub jobs: PlannedJobs,
+    /// Format that the operator asks for.
+    pub format: FormatChoice,
     /// What becomes of large objects.
     pub large_objects: LargeObjectFate,
     /// What becomes of secrets in the migration history.
@@ -68,7 +73,7 @@ pub fn planned_relations<'r>(
     relations: &'r [Relation],
     report: &SchemaReport,
 ) -> Vec<&'r Relation> {
-    let goes = |decision: Decision| matches!(decision, Decision::Kept | Decision::Rewritten);
+    let going = going(report);
     relations
         .iter()
         .filter(|relation| relation.kind == RelationKind::Table && relation.extension.is_none())
@@ -78,8 +83,19 @@ pub fn planned_relations<'r>(
                 &relation.name.schema,
                 &relation.name.name,
             );
-            report.find(&id).is_some_and(|object| goes(object.decision))
+            going.contains(&id)
         })
+        .collect()
+}
+
+/// What goes to the target, gathered once: a look through the report for each table would be
+/// quadratic.
+fn going(report: &SchemaReport) -> BTreeSet<&ObjectId> {
+    let goes = |decision: Decision| matches!(decision, Decision::Kept | Decision::Rewritten);
+    let objects = report.objects.iter();
+    objects
+        .filter(|object| goes(object.decision))
+        .map(|object| &object.object)
         .collect()
 }
 
@@ -92,18 +108,29 @@ pub fn plan(
     checks: Vec<CheckResult>,
     options: &PlanOptions,
 ) -> Result<Plan> {
-    let mut tables: Vec<PlannedTable> = planned_relations(contents.relations, &schema.report)
+    let relations = planned_relations(contents.relations, &schema.report);
+    let bytes = relations.iter().map(|relation| relation.bytes).sum::<u64>()
+        + large_object_bytes(contents.large_objects, options);
+    let mut weighted: Vec<(u64, PlannedTable)> = relations
         .into_iter()
-        .map(|relation| planned_table(relation, source, target, schema, options))
+        .map(|relation| {
+            let table = planned_table(relation, source, target, schema, bytes, options);
+            (relation.bytes + relation.index_bytes, table)
+        })
         .collect();
     let migrations = contents
         .migrations
-        .filter(|_| tables.iter().any(|table| is_history(&table.name)))
+        .filter(|_| weighted.iter().any(|(_, table)| is_history(&table.name)))
         .map(|history| planned_migrations(history, options));
-    tables.extend(planned_large_objects(contents.large_objects, options));
-    // Biggest first: the longest work must not begin last.
-    tables.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
-    let bytes: u64 = tables.iter().map(|table| table.bytes).sum();
+    weighted.extend(
+        planned_large_objects(contents.large_objects, bytes, options)
+            .map(|table| (table.bytes, table)),
+    );
+    // The longest work must not begin last, and a table's work ends with its indexes. Table after
+    // table, because indexes are built as soon as the rows of their table are in; the last chunks
+    // are then those of small tables, and nobody waits long for a straggler.
+    weighted.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.name.cmp(&other.name)));
+    let tables: Vec<PlannedTable> = weighted.into_iter().map(|(_, table)| table).collect();
     let report = &schema.report;
     Ok(Plan {
         run: options.run.clone(),
@@ -130,6 +157,7 @@ pub fn plan(
         },
         checks,
         estimated_seconds: bytes.div_ceil(ASSUMED_BYTES_PER_SECOND).max(1),
+        jobs: Some(options.jobs.clone()),
         tables,
     })
 }
@@ -143,15 +171,18 @@ fn planned_table(
     source: &ServerFacts,
     target: &ServerFacts,
     schema: &CleanSchema,
+    whole_bytes: u64,
     options: &PlanOptions,
 ) -> PlannedTable {
-    let (format, format_reason) = choose_format(relation, source.major(), target.major());
+    let (format, format_reason) =
+        choose_format(relation, source.major(), target.major(), options.format);
     let copied = || relation.columns.iter().filter(|column| !column.generated);
     let mut key: Vec<_> = copied()
         .filter_map(|c| c.key_position.map(|at| (at, c.name.clone())))
         .collect();
     key.sort();
-    let chunks: Vec<PlannedChunk> = split(relation, options.chunk_bytes);
+    let chunks: Vec<PlannedChunk> =
+        split(relation, options.chunk_size.of_table(whole_bytes, relation));
     let expressions = match options.secrets {
         Handling::Redact if is_history(&relation.name) => copied()
             .filter_map(|column| Some((column.name.clone(), redacted(column)?)))
@@ -177,8 +208,12 @@ fn planned_table(
 
 /// The large objects as a table of their pages, when there are any and they go. Each type of it has
 /// the same binary form on every version.
-fn planned_large_objects(objects: &LargeObjects, options: &PlanOptions) -> Option<PlannedTable> {
-    if objects.count == 0 || options.large_objects != LargeObjectFate::Carry {
+fn planned_large_objects(
+    objects: &LargeObjects,
+    whole_bytes: u64,
+    options: &PlanOptions,
+) -> Option<PlannedTable> {
+    if !large_objects_go(objects, options) {
         return None;
     }
     let name = QualifiedName::new("pg_catalog", "pg_largeobject");
@@ -199,8 +234,20 @@ fn planned_large_objects(objects: &LargeObjects, options: &PlanOptions) -> Optio
         bytes: objects.bytes,
         estimated_rows: i64::try_from(objects.count.max(pages)).unwrap_or(-1),
         force_row_security: false,
-        chunks: split_large_objects(objects, options.chunk_bytes),
+        chunks: split_large_objects(objects, options.chunk_size.of_whole(whole_bytes)),
     })
+}
+
+fn large_objects_go(objects: &LargeObjects, options: &PlanOptions) -> bool {
+    objects.count > 0 && options.large_objects == LargeObjectFate::Carry
+}
+
+fn large_object_bytes(objects: &LargeObjects, options: &PlanOptions) -> u64 {
+    if large_objects_go(objects, options) {
+        objects.bytes
+    } else {
+        0
+    }
 }
 
 fn planned_migrations(history: &MigrationHistory, options: &PlanOptions) -> PlannedMigrations {
@@ -234,13 +281,15 @@ fn is_forced(relation: &Relation, expected: &Structure) -> bool {
 }
 
 fn planned_sequences(sequences: &[QualifiedName], report: &SchemaReport) -> Vec<QualifiedName> {
+    let going = going(report);
     sequences
         .iter()
         .filter(|name| {
-            let id = ObjectId::of(ObjectKind::Sequence, &name.schema, &name.name);
-            report.find(&id).is_some_and(|object| {
-                matches!(object.decision, Decision::Kept | Decision::Rewritten)
-            })
+            going.contains(&ObjectId::of(
+                ObjectKind::Sequence,
+                &name.schema,
+                &name.name,
+            ))
         })
         .cloned()
         .collect()

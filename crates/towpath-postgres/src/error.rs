@@ -92,7 +92,10 @@ pub(crate) fn failure(side: Side, doing: impl Into<String>, error: sqlx::Error) 
                 Ok(error) => ServerError::of(&error),
                 Err(_) => return Failure::new(fallback, doing),
             };
-            let (kind, hint) = explain(&server.code, side, fallback);
+            let (kind, hint) = match past_a_gigabyte(&server) {
+                true => (fallback, Some(PAST_A_GIGABYTE.to_owned())),
+                false => explain(&server.code, side, fallback),
+            };
             let letter = Failure::new(kind, doing).because(server);
             match hint {
                 Some(hint) => letter.hint(hint),
@@ -106,6 +109,37 @@ pub(crate) fn failure(side: Side, doing: impl Into<String>, error: sqlx::Error) 
             "pass the {side}'s root certificates with --{side}-root-cert FILE; RDS and Supabase each publish theirs"
         )),
         other => Failure::new(fallback, doing).because(other),
+    }
+}
+
+/// What no server does: PostgreSQL bounds what it builds in memory at 1 GB (`MaxAllocSize`).
+const PAST_A_GIGABYTE: &str = "a row is larger than 1 GB in the form it travels in, which no COPY of PostgreSQL can \
+     move: as CSV bytea counts twice and a quote counts twice, and in binary all values of a row count together; \
+     find it by octet_length() of its columns, and move it into a large object or split it";
+
+/// Whether the server gave up because of the size of one row.
+fn past_a_gigabyte(error: &ServerError) -> bool {
+    let says = |words: &str| error.message.contains(words);
+    match error.code.as_str() {
+        "XX000" => says("invalid memory alloc request size"),
+        // The buffer that a row is put together in; the words changed with 17.
+        "54000" => says("out of memory") || says("string buffer exceeds"),
+        _ => false,
+    }
+}
+
+/// Adds to a refusal of rows what a missing name may mean: values of `regclass` and its kin travel
+/// as names, and whatever is made after the rows has none yet.
+pub(crate) fn explain_name(letter: Failure) -> Failure {
+    let server = letter.source().and_then(|cause| cause.downcast_ref());
+    let names = ["42P01", "42704", "42883", "42725", "3F000"];
+    match server {
+        Some(ServerError { code, .. }) if names.contains(&code.as_str()) => letter.hint(
+            "a column of type regclass, regproc, regrole or their kin names an object that is not on the target \
+             while rows are loaded: an index, one that stayed on the source, or a function of which there are \
+             several; make it text or NULL on the source, then begin with --new-run",
+        ),
+        _ => letter,
     }
 }
 
@@ -124,6 +158,14 @@ fn explain(code: &str, side: Side, fallback: ErrorKind) -> (ErrorKind, Option<St
             ErrorKind::Connect,
             Some(format!("the {side} is restarting or ended the session; the same command resumes")),
         ),
+        "53100" => (
+            fallback,
+            Some(format!("the disk of the {side} is full: give it room, then the same command resumes")),
+        ),
+        "57014" => (
+            fallback,
+            Some(format!("somebody or a timeout cancelled the statement on the {side}; the same command resumes")),
+        ),
         "55P03" => (
             fallback,
             Some(format!("somebody waits for an exclusive lock on that table of the {side}: let their ALTER TABLE or TRUNCATE end, then begin again")),
@@ -139,6 +181,32 @@ fn explain(code: &str, side: Side, fallback: ErrorKind) -> (ErrorKind, Option<St
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_past_a_gigabyte_is_known_by_what_servers_say() {
+        let says = |code: &str, message: &str| {
+            past_a_gigabyte(&ServerError {
+                code: code.to_owned(),
+                message: message.to_owned(),
+                hint: None,
+                constraint: None,
+            })
+        };
+        assert!(says(
+            "XX000",
+            "invalid memory alloc request size 1258291203"
+        ));
+        assert!(says("54000", "out of memory"));
+        assert!(says(
+            "54000",
+            "string buffer exceeds maximum allowed length (1073741823 bytes)"
+        ));
+        assert!(!says(
+            "54000",
+            "index row size 3000 exceeds btree version 4 maximum 2704"
+        ));
+        assert!(!says("53200", "out of memory"));
+    }
 
     #[test]
     fn values_of_rows_are_not_quoted() {

@@ -5,8 +5,11 @@
 
 mod copy;
 mod error;
+#[cfg(target_os = "linux")]
+mod no_delay;
 mod session;
 mod snapshot;
+mod watch;
 
 pub mod catalog;
 pub mod structure;

@@ -8,11 +8,13 @@ use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use towpath_model::connection::{ConnectionUrl, Endpoint, Side};
+use towpath_model::event::Events;
 use towpath_model::name::quote_literal;
 use towpath_model::{ErrorKind, Failure, Result};
 
 use crate::error::failure;
 use crate::snapshot::LOCK_TIMEOUT;
+use crate::watch::Watch;
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -23,15 +25,25 @@ pub struct SessionOptions {
     pub root_certificates: Option<PathBuf>,
     /// How long to wait for a connection.
     pub connect_timeout: Duration,
+    /// How long the server may be silent before it is asked on another connection what it is at.
+    pub silence: Duration,
+    /// Who is told what a session waits for.
+    pub events: Option<Events>,
 }
 
+/// How long a session that ends may take to say so.
+const GOODBYE: Duration = Duration::from_secs(5);
+
 impl SessionOptions {
-    /// Options under this application name, without extra certificates, waiting 15 s.
+    /// Options under this application name, without extra certificates, waiting 15 s for a
+    /// connection and 60 s for a word.
     pub fn named(application_name: impl Into<String>) -> Self {
         Self {
             application_name: application_name.into(),
             root_certificates: None,
             connect_timeout: Duration::from_secs(15),
+            silence: Duration::from_secs(60),
+            events: None,
         }
     }
 }
@@ -63,6 +75,7 @@ const PINNED: [(&str, &str); 16] = [
 pub struct Session {
     side: Side,
     pub(crate) connection: PgConnection,
+    pub(crate) watch: Watch,
     version_num: u32,
 }
 
@@ -92,15 +105,25 @@ impl Session {
                     .hint("check host, port, security group and, for a direct Supabase host, that this machine has IPv6; the session pooler has IPv4")
             })?
             .map_err(|cause| connect_failure(side, doing(), cause))?;
+        #[cfg(target_os = "linux")]
+        crate::no_delay::send_at_once(url.port);
         let mut session = Self {
             side,
             connection,
+            watch: Watch::new(side, url, options),
             version_num: 0,
         };
-        let version = session
-            .scalar("select current_setting('server_version_num')", &[])
-            .await?;
-        session.version_num = version.and_then(|text| text.parse().ok()).unwrap_or(0);
+        let facts = session
+            .scalar(
+                "select pg_catalog.concat(current_setting('server_version_num'), ' ',
+                                          pg_catalog.pg_backend_pid())",
+                &[],
+            )
+            .await?
+            .unwrap_or_default();
+        let (version, pid) = facts.split_once(' ').unwrap_or_default();
+        session.version_num = version.parse().unwrap_or(0);
+        session.watch.set_pid(pid);
         Ok(session)
     }
 
@@ -116,21 +139,18 @@ impl Session {
 
     /// Runs SQL by the simple protocol: any number of statements, no parameters.
     pub async fn execute(&mut self, sql: &str) -> Result<()> {
-        self.connection
-            .execute(sqlx::raw_sql(AssertSqlSafe(sql)))
-            .await
-            .map(|_| ())
-            .map_err(|cause| failure(self.side, describe(sql, self.side), cause))
+        let work = self.connection.execute(sqlx::raw_sql(AssertSqlSafe(sql)));
+        let doing = || describe(sql, self.side);
+        Box::pin(self.watch.over(doing, work)).await.map(|_| ())
     }
 
     /// Runs one statement with text parameters (cast them in the SQL: `$1::int8`); gives the
     /// number of rows affected.
     pub async fn execute_with(&mut self, sql: &str, parameters: &[&str]) -> Result<u64> {
-        self.connection
-            .execute(query(sql, parameters))
-            .await
-            .map(|done| done.rows_affected())
-            .map_err(|cause| failure(self.side, describe(sql, self.side), cause))
+        let work = self.connection.execute(query(sql, parameters));
+        let doing = || describe(sql, self.side);
+        let done = Box::pin(self.watch.over(doing, work)).await?;
+        Ok(done.rows_affected())
     }
 
     /// Runs a query and reads each row into `T` by column name. Parameters are text. The rows
@@ -143,11 +163,12 @@ impl Session {
     ) -> Result<Vec<T>> {
         let as_json = format!("select row_to_json(answer)::text from (\n{sql}\n) as answer");
         let side = self.side;
-        let failed = |cause| failure(side, describe(sql, side), cause);
+        let doing = || describe(sql, side);
+        let failed = |cause| failure(side, doing(), cause);
         // Read row by row: the text of all of them is several times what is kept.
         let mut rows = self.connection.fetch(query(&as_json, parameters));
         let mut answers = Vec::new();
-        while let Some(row) = rows.try_next().await.map_err(failed)? {
+        while let Some(row) = self.watch.over(doing, rows.try_next()).await? {
             let text: &str = row.try_get(0).map_err(failed)?;
             let answer = serde_json::from_str(text).map_err(|cause| {
                 Failure::new(ErrorKind::Internal, describe(sql, side)).because(cause)
@@ -177,11 +198,8 @@ impl Session {
     /// The column must be of a text type.
     pub async fn scalar(&mut self, sql: &str, parameters: &[&str]) -> Result<Option<String>> {
         let side = self.side;
-        let row = self
-            .connection
-            .fetch_optional(query(sql, parameters))
-            .await
-            .map_err(|cause| failure(side, describe(sql, side), cause))?;
+        let work = self.connection.fetch_optional(query(sql, parameters));
+        let row = Box::pin(self.watch.over(|| describe(sql, side), work)).await?;
         match row {
             None => Ok(None),
             Some(row) => row
@@ -228,9 +246,25 @@ impl Session {
 
     /// Begins a transaction that writes, with the settings that reading had.
     pub async fn begin_writing(&mut self, search_path: &str) -> Result<()> {
-        self.execute("begin").await?;
-        self.pin().await?;
-        self.use_search_path(search_path).await
+        let pinned = self.pinned();
+        // All in one message: small chunks and small statements cost little but their round trips.
+        let sql = format!(
+            "begin; {}; {}; select pg_catalog.set_config('search_path', {}, true)",
+            set_local(&pinned),
+            read_back(&pinned),
+            quote_literal(search_path)
+        );
+        let side = self.side;
+        let doing = || format!("could not begin on {side}");
+        let work = self.connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(sql)));
+        let rows = self.watch.over(doing, work).await?;
+        let found: Option<&str> = match rows.first() {
+            Some(row) => row
+                .try_get(0)
+                .map_err(|cause| failure(side, doing(), cause))?,
+            None => None,
+        };
+        self.prove_pinned(&pinned, found.unwrap_or_default())
     }
 
     /// Gives the current transaction the search path of the source's login. Indexes, checks and
@@ -255,24 +289,21 @@ impl Session {
     /// Sets what must not depend on role, database or pooler, and reads it back: a setting that
     /// was accepted and dropped on the way would corrupt in silence.
     async fn pin(&mut self) -> Result<()> {
-        let mut settings: Vec<(&str, &str)> = PINNED.to_vec();
+        let pinned = self.pinned();
+        self.execute(&set_local(&pinned)).await?;
+        let found = self.scalar(&read_back(&pinned), &[]).await?;
+        self.prove_pinned(&pinned, &found.unwrap_or_default())
+    }
+
+    fn pinned(&self) -> Vec<(&'static str, &'static str)> {
+        let mut settings = PINNED.to_vec();
         if self.version_num >= 170_000 {
             settings.push(("transaction_timeout", "0"));
         }
-        let set: Vec<String> = settings
-            .iter()
-            .map(|(name, value)| format!("set local {name} = {}", quote_literal(value)))
-            .collect();
-        self.execute(&set.join("; ")).await?;
-        let read_back: Vec<String> = settings
-            .iter()
-            .map(|(name, _)| format!("current_setting({})", quote_literal(name)))
-            .collect();
-        let sql = format!(
-            "select array_to_string(array[{}], E'\\n')",
-            read_back.join(", ")
-        );
-        let found = self.scalar(&sql, &[]).await?.unwrap_or_default();
+        settings
+    }
+
+    fn prove_pinned(&self, settings: &[(&str, &str)], found: &str) -> Result<()> {
         for ((name, wanted), found) in settings.iter().zip(found.split('\n')) {
             // An empty search path reads back as two double quotes on some versions.
             let same = found == *wanted || (*name == "search_path" && found == "\"\"");
@@ -295,11 +326,30 @@ impl Session {
     /// Ends the session politely.
     pub async fn close(self) {
         // The server notices a closed socket just as well; there is nothing to report.
-        drop(self.connection.close().await);
+        drop(tokio::time::timeout(GOODBYE, self.connection.close()).await);
     }
 }
 
-fn query<'q>(
+fn set_local(settings: &[(&str, &str)]) -> String {
+    let set: Vec<String> = settings
+        .iter()
+        .map(|(name, value)| format!("set local {name} = {}", quote_literal(value)))
+        .collect();
+    set.join("; ")
+}
+
+fn read_back(settings: &[(&str, &str)]) -> String {
+    let current: Vec<String> = settings
+        .iter()
+        .map(|(name, _)| format!("current_setting({})", quote_literal(name)))
+        .collect();
+    format!(
+        "select array_to_string(array[{}], E'\\n')",
+        current.join(", ")
+    )
+}
+
+pub(crate) fn query<'q>(
     sql: &'q str,
     parameters: &[&'q str],
 ) -> sqlx::query::Query<'q, sqlx::Postgres, PgArguments> {
@@ -338,7 +388,7 @@ fn connect_failure(side: Side, doing: String, cause: sqlx::Error) -> Failure {
     }
 }
 
-fn driver_options(
+pub(crate) fn driver_options(
     url: &ConnectionUrl,
     side: Side,
     options: &SessionOptions,

@@ -43,6 +43,7 @@ impl SnapshotHolder {
     /// Takes and exports a snapshot on this session.
     pub async fn take(mut session: Session) -> Result<Self> {
         session.begin_reading().await?;
+        let doing = format!("could not export a snapshot on {}", session.side());
         let facts = session
             .fetch_one(
                 "select pg_catalog.pg_export_snapshot() as id,
@@ -53,7 +54,7 @@ impl SnapshotHolder {
                 &[],
             )
             .await
-            .map_err(|failure| failure.while_doing("could not export a snapshot on source"))?;
+            .map_err(|failure| failure.while_doing(doing))?;
         Ok(Self { session, facts })
     }
 

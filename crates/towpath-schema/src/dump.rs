@@ -209,22 +209,51 @@ async fn run(mut command: Command, section: &str) -> Result<String> {
     let output = tokio::time::timeout(PATIENCE, command.output())
         .await
         .map_err(|_| {
-            Failure::new(ErrorKind::Schema, doing()).because(format!(
-                "pg_dump did not finish within {} s",
-                PATIENCE.as_secs()
-            ))
+            Failure::new(ErrorKind::Connect, doing())
+                .because(format!(
+                    "pg_dump did not finish within {} s",
+                    PATIENCE.as_secs()
+                ))
+                .hint("look at the source and the network; the same command begins again")
         })?
         .map_err(|cause| Failure::new(ErrorKind::Schema, doing()).because(cause))?;
     if !output.status.success() {
         // pg_dump's messages name hosts, objects and settings; the password travels by environment.
         let stderr = String::from_utf8_lossy(&output.stderr);
-        return Err(Failure::new(ErrorKind::Schema, doing()).because(stderr.trim().to_owned()));
+        let (kind, hint) = explain(&stderr);
+        return Err(Failure::new(kind, doing())
+            .because(stderr.trim().to_owned())
+            .hint(hint));
     }
     String::from_utf8(output.stdout).map_err(|cause| {
         Failure::new(ErrorKind::Schema, doing()).because(cause).hint(
             "the database holds names or comments that are not UTF-8; rename them on the source",
         )
     })
+}
+
+/// pg_dump has one exit code for everything; what libpq says of a lost connection is fixed text in
+/// the C locale.
+fn explain(stderr: &str) -> (ErrorKind, &'static str) {
+    const LOST: [&str; 7] = [
+        "server closed the connection",
+        "SSL error",
+        "SSL SYSCALL error",
+        "could not receive data from server",
+        "connection to server at",
+        "terminating connection",
+        "no connection to the server",
+    ];
+    match LOST.iter().any(|text| stderr.contains(text)) {
+        true => (
+            ErrorKind::Connect,
+            "the source closed the connection or cannot be reached; the same command begins again",
+        ),
+        false => (
+            ErrorKind::Schema,
+            "pg_dump needs a login that may read every object that goes, and to be of the source's version or newer",
+        ),
+    }
 }
 
 async fn answer(program: &Path, argument: &str) -> Result<String> {

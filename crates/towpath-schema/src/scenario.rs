@@ -141,6 +141,7 @@ impl Scene {
             available_extensions: BTreeMap::from([("citext".to_owned(), "1.6".to_owned())]),
             database_bytes: 0,
             abilities: Default::default(),
+            capacity: Default::default(),
         };
         let mut options = SchemaOptions {
             pg_dump: "pg_dump".into(),

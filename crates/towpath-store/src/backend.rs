@@ -1,10 +1,13 @@
 //! One small interface over both kinds of store.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use towpath_model::Result;
+use towpath_model::digest::Hash;
 
 use crate::file::{FileBackend, FileReader, FileWriter};
-use crate::s3::{S3Backend, S3Reader, S3Writer};
+use crate::s3::{S3Ahead, S3Backend, S3Writer};
 
 /// A version of an object that a conditional overwrite can name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +28,7 @@ impl Backend {
     /// Puts a new object whole; an existing one is an error and stays as it is. Durable on return.
     pub(crate) async fn put_new(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
         match self {
-            Self::File(backend) => backend.put_new(key, &bytes).await,
+            Self::File(backend) => backend.put_new(key, bytes).await,
             Self::S3(backend) => Box::pin(backend.put_new(key, bytes)).await,
         }
     }
@@ -62,7 +65,7 @@ impl Backend {
     /// Begins a new object of unknown size.
     pub(crate) async fn writer(&self, key: &str) -> Result<ObjectWriter> {
         match self {
-            Self::File(backend) => backend.writer(key).await.map(ObjectWriter::File),
+            Self::File(backend) => backend.writer(key).map(ObjectWriter::File),
             Self::S3(backend) => Ok(ObjectWriter::S3(Box::new(backend.writer(key)))),
         }
     }
@@ -71,8 +74,16 @@ impl Backend {
     pub(crate) async fn reader(&self, key: &str) -> Result<Option<ObjectReader>> {
         match self {
             Self::File(backend) => Ok(backend.reader(key).await?.map(ObjectReader::File)),
-            Self::S3(backend) => Ok(Box::pin(backend.reader(key)).await?.map(ObjectReader::S3)),
+            Self::S3(backend) => {
+                let reader = Box::pin(backend.reader(key)).await?;
+                Ok(reader.map(|reader| ObjectReader::S3(reader.ahead())))
+            }
         }
+    }
+
+    /// Whether a network is between here and the store.
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self, Self::S3(_))
     }
 
     /// Proves that the store can be reached and, as far as reading tells, used. Writes nothing.
@@ -101,19 +112,31 @@ pub enum ObjectWriter {
 }
 
 impl ObjectWriter {
-    /// Appends bytes. Waits while the store is slower than the caller.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Appends a block and gives an empty buffer for the next. Waits while the store is slower than
+    /// the caller; otherwise the block is stored while the caller makes the next.
+    pub async fn write(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>> {
         match self {
             Self::File(writer) => writer.write(bytes).await,
             Self::S3(writer) => Box::pin(writer.write(bytes)).await,
         }
     }
 
-    /// Makes the object exist, durably, unless one of that key exists already.
-    pub async fn finish(self) -> Result<()> {
+    /// Memory that an object of so many bytes holds on its way, at most.
+    pub(crate) fn held_bytes(&self, bytes: u64) -> u64 {
+        let most = match self {
+            Self::File(_) => crate::file::HELD_MAX,
+            Self::S3(_) => crate::s3::HELD_MAX,
+        };
+        bytes.min(most as u64)
+    }
+
+    /// Makes the object exist, durably, unless one of that key exists already. `hash` is of all its
+    /// bytes: by it a put whose answer was lost is told from somebody else's. Gives the time that
+    /// the store was at work on the object.
+    pub async fn finish(self, hash: Hash) -> Result<Duration> {
         match self {
             Self::File(writer) => writer.finish().await,
-            Self::S3(writer) => Box::pin(writer.finish()).await,
+            Self::S3(writer) => Box::pin(writer.finish(hash)).await,
         }
     }
 
@@ -131,7 +154,7 @@ pub enum ObjectReader {
     /// From a local file.
     File(FileReader),
     /// From S3.
-    S3(S3Reader),
+    S3(S3Ahead),
 }
 
 impl ObjectReader {
@@ -139,7 +162,7 @@ impl ObjectReader {
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
         match self {
             Self::File(reader) => reader.next().await,
-            Self::S3(reader) => Box::pin(reader.next()).await,
+            Self::S3(reader) => reader.next().await,
         }
     }
 }

@@ -5,20 +5,23 @@
 //! nobody but the owner may read them.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
 use towpath_model::digest::Hash;
 use towpath_model::{ErrorKind, Failure, Result};
 
 use crate::backend::Version;
+use crate::blocks;
+use crate::chunk::BLOCK;
 
-const BLOCK: usize = 1 << 20;
+/// One block is being written, one waits.
+pub(crate) const HELD_MAX: usize = 2 * BLOCK;
 
 pub(crate) struct FileBackend {
     directory: PathBuf,
@@ -33,10 +36,10 @@ impl FileBackend {
         self.directory.join(key).display().to_string()
     }
 
-    pub(crate) async fn put_new(&self, key: &str, bytes: &[u8]) -> Result<()> {
-        let mut writer = self.writer(key).await?;
+    pub(crate) async fn put_new(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
+        let mut writer = self.writer(key)?;
         writer.write(bytes).await?;
-        writer.finish().await
+        writer.finish().await.map(drop)
     }
 
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
@@ -81,26 +84,28 @@ impl FileBackend {
         Ok(true)
     }
 
-    pub(crate) async fn writer(&self, key: &str) -> Result<FileWriter> {
+    /// Nothing is written before there is more than a block, or the end: a small object is one
+    /// errand to the disk.
+    pub(crate) fn writer(&self, key: &str) -> Result<FileWriter> {
         let path = self.directory.join(key);
-        make_parents(&path)?;
-        let temporary = temporary_name(&path);
-        let file = private(OpenOptions::new().write(true).create_new(true))
-            .open(&temporary)
-            .map_err(|cause| access("create", &temporary, cause))?;
+        // Only to spare the work: the link at the end is what makes sure.
+        if path.exists() {
+            return Err(exists(&path));
+        }
         Ok(FileWriter {
-            file: tokio::fs::File::from_std(file),
-            temporary: Temporary(Some(temporary)),
+            disk: Disk::Here(Unnamed::new(path.clone())),
+            held: None,
             path,
         })
     }
 
     pub(crate) async fn reader(&self, key: &str) -> Result<Option<FileReader>> {
         let path = self.directory.join(key);
-        match tokio::fs::File::open(&path).await {
-            Ok(file) => Ok(Some(FileReader { file, path })),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(cause) => Err(access("open", &path, cause)),
+        let opened = on_disk(move || (File::open(&path), path)).await?;
+        match opened {
+            (Ok(file), path) => Ok(Some(FileReader::begin(file, path))),
+            (Err(cause), _) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            (Err(cause), path) => Err(access("open", &path, cause)),
         }
     }
 
@@ -133,84 +138,210 @@ impl FileBackend {
     }
 }
 
-/// Removes the temporary file unless it was given its name.
-struct Temporary(Option<PathBuf>);
+/// Work on the disk, where waiting for it holds up nobody else.
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    joined(tokio::task::spawn_blocking(work)).await
+}
 
-impl Drop for Temporary {
+async fn joined<T>(errand: JoinHandle<T>) -> Result<T> {
+    errand.await.map_err(|panic| {
+        Failure::new(ErrorKind::Internal, "an errand to the disk panicked").because(panic)
+    })
+}
+
+/// A file that has no name yet that a reader would look at. Dropped, it is gone.
+struct Unnamed {
+    file: Option<File>,
+    temporary: PathBuf,
+    path: PathBuf,
+    /// Time spent on the disk.
+    busy: Duration,
+}
+
+impl Drop for Unnamed {
     fn drop(&mut self) {
-        if let Some(path) = self.0.take() {
+        if self.file.is_some() {
             // Left behind it would only take space: no reader looks at names like this.
-            drop(std::fs::remove_file(path));
+            drop(std::fs::remove_file(&self.temporary));
         }
     }
+}
+
+impl Unnamed {
+    fn new(path: PathBuf) -> Self {
+        Self {
+            file: None,
+            temporary: temporary_name(&path),
+            path,
+            busy: Duration::ZERO,
+        }
+    }
+
+    fn timed(&mut self, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let began = Instant::now();
+        let done = work(self);
+        self.busy += began.elapsed();
+        done
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file()?
+            .write_all(bytes)
+            .map_err(|cause| access("write", &self.path, cause))
+    }
+
+    fn file(&mut self) -> Result<&mut File> {
+        if self.file.is_none() {
+            make_parents(&self.path)?;
+            let file = private(OpenOptions::new().write(true).create_new(true))
+                .open(&self.temporary)
+                .map_err(|cause| access("create", &self.temporary, cause))?;
+            self.file = Some(file);
+        }
+        // Set just above.
+        self.file
+            .as_mut()
+            .ok_or_else(|| Failure::new(ErrorKind::Internal, "a file that was opened is gone"))
+    }
+
+    /// Flushes the bytes, then gives them their name, then flushes the name: in this order no crash
+    /// leaves a name without its bytes.
+    fn name(&mut self) -> Result<()> {
+        let flushed = self.file()?.sync_data();
+        flushed.map_err(|cause| access("flush", &self.path, cause))?;
+        match std::fs::hard_link(&self.temporary, &self.path) {
+            Ok(()) => {}
+            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(exists(&self.path));
+            }
+            Err(cause) => return Err(access("name", &self.path, cause)),
+        }
+        // Before the flush of the directory, which then makes both changes durable at once.
+        drop(std::fs::remove_file(&self.temporary));
+        self.file = None;
+        sync_parent(&self.path).map_err(|cause| access("flush", &self.path, cause))
+    }
+}
+
+fn exists(path: &Path) -> Failure {
+    Failure::new(
+        ErrorKind::ObjectExists,
+        format!("could not put {}: it exists already", path.display()),
+    )
 }
 
 /// An object on its way to a file.
 pub struct FileWriter {
-    file: tokio::fs::File,
-    temporary: Temporary,
+    disk: Disk,
+    /// The block that goes next.
+    held: Option<Vec<u8>>,
     path: PathBuf,
 }
 
+enum Disk {
+    Here(Unnamed),
+    /// Writing a block, which comes back to be filled again.
+    Writing(JoinHandle<(Unnamed, Vec<u8>, Result<()>)>),
+    Failed,
+}
+
 impl FileWriter {
-    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file
-            .write_all(bytes)
-            .await
-            .map_err(|cause| access("write", &self.path, cause))
-    }
-
-    pub(crate) async fn finish(mut self) -> Result<()> {
-        let path = self.path.clone();
-        self.file
-            .flush()
-            .await
-            .map_err(|cause| access("write", &path, cause))?;
-        self.file
-            .sync_all()
-            .await
-            .map_err(|cause| access("flush", &path, cause))?;
-        let Some(temporary) = self.temporary.0.as_deref() else {
-            return Ok(());
+    pub(crate) async fn write(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>> {
+        let Some(block) = self.held.replace(bytes) else {
+            return Ok(Vec::new());
         };
-        match std::fs::hard_link(temporary, &path) {
-            Ok(()) => {}
-            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(Failure::new(
-                    ErrorKind::ObjectExists,
-                    format!("could not put {}: it exists already", path.display()),
-                ));
-            }
-            Err(cause) => return Err(access("name", &path, cause)),
-        }
-        sync_parent(&path).map_err(|cause| access("flush", &path, cause))
+        let (mut unnamed, spent) = self.back().await?;
+        self.disk = Disk::Writing(tokio::task::spawn_blocking(move || {
+            let written = unnamed.timed(|unnamed| unnamed.write(&block));
+            (unnamed, block, written)
+        }));
+        Ok(spent)
     }
 
-    pub(crate) async fn abort(self) -> Result<()> {
-        Ok(())
+    /// Waits for the block that is being written, if any.
+    async fn back(&mut self) -> Result<(Unnamed, Vec<u8>)> {
+        match std::mem::replace(&mut self.disk, Disk::Failed) {
+            Disk::Here(unnamed) => Ok((unnamed, Vec::new())),
+            Disk::Writing(errand) => {
+                let (unnamed, mut block, written) = joined(errand).await?;
+                written?;
+                block.clear();
+                Ok((unnamed, block))
+            }
+            Disk::Failed => Err(Failure::new(
+                ErrorKind::StoreAccess,
+                format!("could not write {} before", self.path.display()),
+            )),
+        }
+    }
+
+    pub(crate) async fn finish(mut self) -> Result<Duration> {
+        let (mut unnamed, _) = self.back().await?;
+        let last = self.held.take().unwrap_or_default();
+        on_disk(move || {
+            unnamed.timed(|unnamed| {
+                unnamed.write(&last)?;
+                unnamed.name()
+            })?;
+            Ok(unnamed.busy)
+        })
+        .await?
+    }
+
+    /// Waits for the block that is being written, so that nothing is left of the file afterwards.
+    pub(crate) async fn abort(mut self) -> Result<()> {
+        self.back().await.map(drop)
     }
 }
 
-/// An object read from a file.
+/// The file, which moved on, and the block.
+type BlockRead = io::Result<(File, Vec<u8>)>;
+
+/// An object read from a file, a block ahead of whoever asks.
 pub struct FileReader {
-    file: tokio::fs::File,
+    next: Option<JoinHandle<BlockRead>>,
     path: PathBuf,
 }
 
 impl FileReader {
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
-        let mut block = Vec::with_capacity(BLOCK);
-        let mut limited = (&mut self.file).take(BLOCK as u64);
-        limited
-            .read_to_end(&mut block)
-            .await
-            .map_err(|cause| access("read", &self.path, cause))?;
-        Ok(if block.is_empty() {
-            None
-        } else {
-            Some(Bytes::from(block))
-        })
+    fn begin(file: File, path: PathBuf) -> Self {
+        let next = Some(read_block(file));
+        Self { next, path }
     }
+
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
+        let Some(errand) = self.next.take() else {
+            return Ok(None);
+        };
+        let (file, block) = joined(errand)
+            .await?
+            .map_err(|cause| access("read", &self.path, cause))?;
+        if block.is_empty() {
+            return Ok(None);
+        }
+        if block.len() == BLOCK {
+            self.next = Some(read_block(file));
+        }
+        Ok(Some(blocks::share(block)))
+    }
+}
+
+/// Reads a block in the background: a whole one, or what is left of the file.
+fn read_block(mut file: File) -> JoinHandle<BlockRead> {
+    tokio::task::spawn_blocking(move || {
+        let left = file
+            .metadata()?
+            .len()
+            .saturating_sub(io::Seek::stream_position(&mut file)?);
+        let size = usize::try_from(left).unwrap_or(BLOCK).min(BLOCK);
+        // A small object should not cost a whole block.
+        let mut block = match size {
+            BLOCK => blocks::take(),
+            _ => Vec::with_capacity(size),
+        };
+        (&mut file).take(size as u64).read_to_end(&mut block)?;
+        Ok((file, block))
+    })
 }
 
 fn access(verb: &str, path: &Path, cause: io::Error) -> Failure {

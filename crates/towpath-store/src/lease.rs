@@ -141,6 +141,16 @@ impl HeldLease {
     /// Gives the lease back.
     pub async fn release(self) -> Result<()> {
         self.renewal.abort();
+        // It lapses by itself: nobody has to wait for a store that does not answer.
+        let giving = tokio::time::timeout(self.options.ttl / 6, self.give_back());
+        giving.await.unwrap_or_else(|_| {
+            let place = self.store.describe(KEY);
+            let doing = format!("could not give back {place}");
+            Err(Failure::new(ErrorKind::Connect, doing).because("no answer from the store"))
+        })
+    }
+
+    async fn give_back(&self) -> Result<()> {
         let (bytes, version) = self.store.get_versioned(KEY).await?;
         let Some(bytes) = bytes else { return Ok(()) };
         let current: Lease = document::parse(&bytes, &self.store.describe(KEY))?;

@@ -5,7 +5,9 @@
 //! without gaps.
 
 mod backend;
+mod blocks;
 mod chunk;
+mod codec;
 mod file;
 mod journal;
 mod lease;
@@ -14,7 +16,8 @@ mod run_store;
 mod s3;
 
 pub use backend::{ObjectReader, ObjectWriter};
-pub use chunk::{ChunkReader, ChunkWriter, ChunkWritten};
+pub use chunk::{BLOCK, ChunkReader, ChunkWriter, ChunkWritten, SealedChunk};
+pub use codec::{CodecCost, CodecPolicy, CodecSetting, Measured, Observed, choose};
 pub use journal::{Journal, read_journal};
 pub use lease::{HeldLease, LeaseOptions, Process};
 pub use location::StoreLocation;

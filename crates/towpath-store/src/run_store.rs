@@ -23,6 +23,8 @@ pub struct StoreOptions {
     pub path_style: bool,
     /// Encrypt new objects with this KMS key; otherwise the bucket's default applies.
     pub sse_kms_key_id: Option<String>,
+    /// How long a request may take, and a body be silent; 60 s unless told.
+    pub silence: Option<std::time::Duration>,
 }
 
 /// The objects of one run. Cheap to clone.
@@ -59,6 +61,11 @@ impl RunStore {
     /// Where an object is, for messages.
     pub fn describe(&self, key: &str) -> String {
         self.backend.describe(&self.full(key))
+    }
+
+    /// Whether a network is between here and the store.
+    pub fn is_remote(&self) -> bool {
+        self.backend.is_remote()
     }
 
     /// Proves that the store can be reached. Writes nothing.

@@ -5,22 +5,49 @@
 //! uploads whose completion carries the same condition.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption,
 };
 use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+use towpath_model::digest::Hash;
 use towpath_model::{ErrorKind, Failure, Result};
 
 use crate::backend::Version;
+use crate::chunk::BLOCK;
 use crate::run_store::StoreOptions;
 
 /// Size of a part in bytes. S3 wants at least 5 MiB of every part but the last, and at most 10,000
 /// parts: 80 GiB an object, far above any chunk.
 const PART: usize = 8 << 20;
+
+/// Parts of one object on their way at once, while the next is filled. One connection to S3 is slower
+/// than a reader of rows; each part in flight takes its size in memory, per job.
+const IN_FLIGHT: u32 = 2;
+
+/// Parts on their way, and the one that is filled.
+pub(crate) const HELD_MAX: usize = (IN_FLIGHT as usize + 1) * PART;
+
+/// Silence that is given up, unless settings say otherwise.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// How long the way to S3 may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How often a request is tried: 500, 503 SlowDown and lost connections pass within seconds. All
+/// attempts together have the time of two that hear nothing, and a half for the waits.
+const ATTEMPTS: u32 = 6;
+
+/// How often an answer that breaks off is asked for again.
+const BODIES: u32 = 3;
 
 /// Tags of staged data. A lifecycle rule cannot name `<run>/chunks/` of every run by prefix, so it
 /// finds what may be deleted by this tag.
@@ -32,6 +59,18 @@ pub(crate) struct S3Backend {
     bucket: String,
     prefix: String,
     kms_key: Option<String>,
+    silence: Duration,
+}
+
+/// The SDK waits for an answer for ever unless told otherwise, and what it takes for a stalled
+/// stream is not settable in seconds. A part of 8 MiB has the whole time of an attempt to get there.
+fn limits(silence: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT.min(silence))
+        .read_timeout(silence)
+        .operation_attempt_timeout(silence)
+        .operation_timeout(silence * 5 / 2)
+        .build()
 }
 
 impl S3Backend {
@@ -47,14 +86,18 @@ impl S3Backend {
             loader = loader.endpoint_url(endpoint);
         }
         let shared = loader.load().await;
+        let silence = options.silence.unwrap_or(SILENCE);
         let config = aws_sdk_s3::config::Builder::from(&shared)
             .force_path_style(options.path_style)
+            .timeout_config(limits(silence))
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .build();
         Self {
             client: Client::from_conf(config),
             bucket,
             prefix,
             kms_key: options.sse_kms_key_id.clone(),
+            silence,
         }
     }
 
@@ -75,20 +118,17 @@ impl S3Backend {
     }
 
     pub(crate) async fn put_new(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
-        self.put_absent(key, bytes, None).await
-    }
-
-    async fn put_absent(&self, key: &str, bytes: Vec<u8>, tags: Option<&str>) -> Result<()> {
-        let (length, hash) = (bytes.len() as u64, blake3::hash(&bytes));
-        if self.put(key, bytes, &Version::Absent, tags).await? {
+        let bytes = Bytes::from(bytes);
+        if self.put(key, bytes.clone(), &Version::Absent, None).await? {
             return Ok(());
         }
-        self.prove_ours(key, length, hash).await
+        let hash = Hash::of(&bytes);
+        self.prove_ours(key, bytes.len() as u64, hash).await
     }
 
     /// A conditional put that was refused may be the repetition of one that was granted and whose
     /// answer was lost: then the object holds these very bytes.
-    async fn prove_ours(&self, key: &str, length: u64, hash: blake3::Hash) -> Result<()> {
+    async fn prove_ours(&self, key: &str, length: u64, hash: Hash) -> Result<()> {
         let mut found = blake3::Hasher::new();
         let mut found_length = 0;
         if let Some(mut reader) = self.reader(key).await? {
@@ -97,21 +137,21 @@ impl S3Backend {
                 found_length += block.len() as u64;
             }
         }
-        match found_length == length && found.finalize() == hash {
+        match found_length == length && Hash::from(found.finalize()) == hash {
             true => Ok(()),
             false => Err(self.exists(key)),
         }
     }
 
     pub(crate) async fn replace(&self, key: &str, bytes: Vec<u8>, old: &Version) -> Result<bool> {
-        self.put(key, bytes, old, None).await
+        self.put(key, bytes.into(), old, None).await
     }
 
     /// Puts if the object is of this version; `false` when it is of another.
     async fn put(
         &self,
         key: &str,
-        bytes: Vec<u8>,
+        bytes: Bytes,
         old: &Version,
         tags: Option<&str>,
     ) -> Result<bool> {
@@ -136,7 +176,44 @@ impl S3Backend {
         }
     }
 
+    /// Reads an object whole. The SDK tries again when no answer begins, not when one breaks off.
     pub(crate) async fn get(&self, key: &str) -> Result<Option<(Vec<u8>, String)>> {
+        let mut attempt = 1;
+        loop {
+            let Some((mut reader, tag)) = self.open(key).await? else {
+                return Ok(None);
+            };
+            match reader.rest().await {
+                Err(failure) if attempt < BODIES => {
+                    tracing::warn!(?failure, attempt, "reading it again");
+                    attempt += 1;
+                }
+                read => return read.map(|bytes| Some((bytes, tag))),
+            }
+        }
+    }
+
+    pub(crate) fn writer(&self, key: &str) -> S3Writer {
+        S3Writer {
+            backend: self.clone(),
+            key: key.to_owned(),
+            buffer: Vec::new(),
+            upload: None,
+            numbered: 0,
+            sending: JoinSet::new(),
+            parts: Vec::new(),
+            length: 0,
+            busy: Duration::ZERO,
+        }
+    }
+
+    pub(crate) async fn reader(&self, key: &str) -> Result<Option<S3Reader>> {
+        let opened = self.open(key).await?;
+        Ok(opened.map(|(reader, _)| reader))
+    }
+
+    /// An object's bytes and its entity tag.
+    async fn open(&self, key: &str) -> Result<Option<(S3Reader, String)>> {
         let got = self
             .client
             .get_object()
@@ -150,44 +227,38 @@ impl S3Backend {
             Err(error) => return Err(self.failure("get", key, error)),
         };
         let tag = object.e_tag().unwrap_or_default().to_owned();
-        let bytes = object.body.collect().await.map_err(|cause| {
-            Failure::new(
-                ErrorKind::StoreAccess,
-                format!("could not read {}", self.describe(key)),
-            )
-            .because(cause)
-        })?;
-        Ok(Some((bytes.to_vec(), tag)))
+        let reader = S3Reader {
+            body: object.body,
+            place: self.describe(key),
+            silence: self.silence,
+        };
+        Ok(Some((reader, tag)))
     }
 
-    pub(crate) fn writer(&self, key: &str) -> S3Writer {
-        S3Writer {
-            backend: self.clone(),
-            key: key.to_owned(),
-            buffer: Vec::new(),
-            upload: None,
-            parts: Vec::new(),
-            length: 0,
-            hash: blake3::Hasher::new(),
-        }
-    }
-
-    pub(crate) async fn reader(&self, key: &str) -> Result<Option<S3Reader>> {
-        let got = self
+    async fn upload_part(
+        &self,
+        key: &str,
+        upload: String,
+        number: i32,
+        body: Bytes,
+    ) -> Result<CompletedPart> {
+        let sent = self
             .client
-            .get_object()
+            .upload_part()
             .bucket(&self.bucket)
             .key(self.key(key))
+            .upload_id(upload)
+            .part_number(number)
+            .checksum_algorithm(ChecksumAlgorithm::Crc32C)
+            .body(ByteStream::from(body))
             .send()
-            .await;
-        match got {
-            Ok(object) => Ok(Some(S3Reader {
-                body: object.body,
-                place: self.describe(key),
-            })),
-            Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(self.failure("get", key, error)),
-        }
+            .await
+            .map_err(|error| self.failure("send a part of", key, error))?;
+        Ok(CompletedPart::builder()
+            .part_number(number)
+            .set_e_tag(sent.e_tag)
+            .set_checksum_crc32_c(sent.checksum_crc32_c)
+            .build())
     }
 
     pub(crate) async fn probe(&self) -> Result<()> {
@@ -212,13 +283,25 @@ impl S3Backend {
         let status = error
             .raw_response()
             .map(|response| response.status().as_u16());
-        let kind = match &error {
-            SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => ErrorKind::Connect,
+        let kind = match (&error, status) {
+            (SdkError::TimeoutError(_), _) => ErrorKind::Connect,
+            // Credentials that cannot be had do not come by themselves.
+            (SdkError::DispatchFailure(cause), _) if !cause.is_user() => ErrorKind::Connect,
+            // Its own attempts are used up; one that begins later may be lucky.
+            (_, Some(429 | 500 | 502 | 503 | 504)) => ErrorKind::Connect,
+            // An answer that broke off.
+            (SdkError::ResponseError(_), _) => ErrorKind::Connect,
             _ => ErrorKind::StoreAccess,
         };
         let hint = match (code.as_str(), status) {
             ("NoSuchBucket", _) => {
                 "create the bucket first; infra/towpath.yaml has one as it should be"
+            }
+            ("ExpiredToken" | "ExpiredTokenException" | "RequestExpired", _) => {
+                "the credentials have expired: renew them (aws sso login, a new session), then the same command resumes"
+            }
+            ("RequestTimeTooSkewed", _) => {
+                "the clock of this machine is wrong; set it, then the same command resumes"
             }
             ("AccessDenied" | "InvalidAccessKeyId" | "SignatureDoesNotMatch", _)
             | (_, Some(403)) => {
@@ -233,7 +316,10 @@ impl S3Backend {
             _ => "the same command resumes once S3 answers again",
         };
         Failure::new(kind, format!("could not {verb} {}", self.describe(key)))
-            .because(SdkCause(DisplayErrorContext(&error).to_string()))
+            .because(match (code.as_str(), status) {
+                ("", _) | (_, None) => SdkCause(DisplayErrorContext(&error).to_string()),
+                (code, Some(status)) => SdkCause(format!("S3 answered {status} {code}")),
+            })
             .hint(hint)
     }
 }
@@ -272,25 +358,37 @@ pub struct S3Writer {
     key: String,
     buffer: Vec<u8>,
     upload: Option<String>,
+    /// Parts that were begun.
+    numbered: i32,
+    sending: JoinSet<Result<(CompletedPart, Duration)>>,
     parts: Vec<CompletedPart>,
     length: u64,
-    hash: blake3::Hasher,
+    /// Time of all requests together.
+    busy: Duration,
 }
 
 impl S3Writer {
-    pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
-        self.length += bytes.len() as u64;
-        self.hash.update(bytes);
+    pub(crate) async fn write(&mut self, mut block: Vec<u8>) -> Result<Vec<u8>> {
+        self.length += block.len() as u64;
+        if self.buffer.is_empty() && block.len() < PART / 2 && self.upload.is_none() {
+            // The first block of what may be a small object: no copy of it.
+            return Ok(std::mem::replace(&mut self.buffer, block));
+        }
+        let mut bytes = block.as_slice();
         while !bytes.is_empty() {
-            let room = PART - self.buffer.len();
+            let room = PART.saturating_sub(self.buffer.len());
             let (now, later) = bytes.split_at(room.min(bytes.len()));
+            if self.buffer.capacity() < PART {
+                self.buffer.reserve_exact(PART - self.buffer.len());
+            }
             self.buffer.extend_from_slice(now);
             bytes = later;
             if self.buffer.len() == PART {
                 self.send_part().await?;
             }
         }
-        Ok(())
+        block.clear();
+        Ok(block)
     }
 
     async fn begin_upload(&self) -> Result<String> {
@@ -316,6 +414,7 @@ impl S3Writer {
         })
     }
 
+    /// Sends the buffer as a part, in the background once there is room for one more.
     async fn send_part(&mut self) -> Result<()> {
         let upload = match &self.upload {
             Some(upload) => upload.clone(),
@@ -325,44 +424,68 @@ impl S3Writer {
                 upload
             }
         };
-        let number = i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX);
-        let body = std::mem::take(&mut self.buffer);
-        let backend = &self.backend;
-        let sent = backend
-            .client
-            .upload_part()
-            .bucket(&backend.bucket)
-            .key(backend.key(&self.key))
-            .upload_id(upload)
-            .part_number(number)
-            .checksum_algorithm(ChecksumAlgorithm::Crc32C)
-            .body(ByteStream::from(body))
-            .send()
-            .await
-            .map_err(|error| backend.failure("send a part of", &self.key, error))?;
-        self.parts.push(
-            CompletedPart::builder()
-                .part_number(number)
-                .set_e_tag(sent.e_tag)
-                .set_checksum_crc32_c(sent.checksum_crc32_c)
-                .build(),
-        );
+        while self.sending.len() >= IN_FLIGHT as usize {
+            self.part_sent().await?;
+        }
+        self.numbered += 1;
+        let body = Bytes::from(std::mem::take(&mut self.buffer));
+        let (backend, key, number) = (self.backend.clone(), self.key.clone(), self.numbered);
+        self.sending.spawn(async move {
+            let began = Instant::now();
+            let part = Box::pin(backend.upload_part(&key, upload, number, body)).await?;
+            Ok((part, began.elapsed()))
+        });
         Ok(())
     }
 
-    pub(crate) async fn finish(mut self) -> Result<()> {
+    /// Waits for one of the parts that are on their way.
+    async fn part_sent(&mut self) -> Result<()> {
+        let Some(joined) = self.sending.join_next().await else {
+            return Ok(());
+        };
+        let (part, time) = joined.map_err(|panic| {
+            Failure::new(ErrorKind::Internal, "an upload to S3 panicked").because(panic)
+        })??;
+        self.parts.push(part);
+        self.busy += time;
+        Ok(())
+    }
+
+    pub(crate) async fn finish(mut self, hash: Hash) -> Result<Duration> {
+        let began = Instant::now();
         if self.upload.is_none() {
-            let bytes = std::mem::take(&mut self.buffer);
-            return self
-                .backend
-                .put_absent(&self.key, bytes, Some(STAGED))
-                .await;
+            let bytes = Bytes::from(std::mem::take(&mut self.buffer));
+            let backend = &self.backend;
+            if !backend
+                .put(&self.key, bytes, &Version::Absent, Some(STAGED))
+                .await?
+            {
+                backend.prove_ours(&self.key, self.length, hash).await?;
+            }
+            return Ok(began.elapsed());
         }
+        let finished = self.complete(hash).await;
+        let busy = self.busy;
+        // The parts of an upload that comes to nothing would be paid for until they expire. A store
+        // that does not answer would not hear of it.
+        if matches!(&finished, Err(failure) if failure.kind() != ErrorKind::Connect) {
+            let _ = self.abort().await;
+        }
+        // As if one after the other, which is what the caller would have waited for.
+        finished.map(|completing| busy / IN_FLIGHT + completing)
+    }
+
+    /// Sends what is left and completes the upload; gives the time that the completion took.
+    async fn complete(&mut self, hash: Hash) -> Result<Duration> {
         if !self.buffer.is_empty() {
             self.send_part().await?;
         }
+        while !self.sending.is_empty() {
+            self.part_sent().await?;
+        }
+        self.parts.sort_by_key(CompletedPart::part_number);
+        let began = Instant::now();
         let backend = &self.backend;
-        let parts = std::mem::take(&mut self.parts);
         let completed = backend
             .client
             .complete_multipart_upload()
@@ -372,29 +495,25 @@ impl S3Writer {
             .if_none_match("*")
             .multipart_upload(
                 CompletedMultipartUpload::builder()
-                    .set_parts(Some(parts))
+                    .set_parts(Some(std::mem::take(&mut self.parts)))
                     .build(),
             )
             .send()
             .await;
         match completed {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(began.elapsed()),
             // A completion that is repeated after a lost answer finds the object, or no upload.
             Err(error) if is_precondition(&error) || error.code() == Some("NoSuchUpload") => {
-                let proof = backend
-                    .prove_ours(&self.key, self.length, self.hash.finalize())
-                    .await;
-                if proof.is_err() {
-                    // The parts of an upload that lost the race would be paid for until they expire.
-                    let _ = self.abort().await;
-                }
-                proof
+                backend.prove_ours(&self.key, self.length, hash).await?;
+                Ok(began.elapsed())
             }
             Err(error) => Err(backend.failure("complete", &self.key, error)),
         }
     }
 
-    pub(crate) async fn abort(self) -> Result<()> {
+    pub(crate) async fn abort(mut self) -> Result<()> {
+        // A part that is still on its way might outlive the upload and be paid for.
+        self.sending.shutdown().await;
         let Some(upload) = self.upload else {
             return Ok(());
         };
@@ -416,19 +535,90 @@ impl S3Writer {
 pub struct S3Reader {
     body: ByteStream,
     place: String,
+    silence: Duration,
 }
 
 impl S3Reader {
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
-        match self.body.next().await {
-            None => Ok(None),
-            Some(Ok(bytes)) => Ok(Some(bytes)),
-            Some(Err(cause)) => Err(Failure::new(
+        let broken = || {
+            Failure::new(
                 ErrorKind::Connect,
                 format!("could not read {} to its end", self.place),
             )
-            .because(cause)
-            .hint("the connection to S3 broke or the body did not match its checksum; the same command resumes")),
+            .hint("the connection to S3 broke or the body did not match its checksum; the same command resumes")
+        };
+        match tokio::time::timeout(self.silence, self.body.next()).await {
+            Ok(None) => Ok(None),
+            Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
+            Ok(Some(Err(cause))) => Err(broken().because(cause)),
+            Err(_) => {
+                let silence = self.silence.as_secs();
+                Err(broken().because(format!("nothing came for {silence} s")))
+            }
         }
+    }
+
+    /// The next bytes, gathered: the SDK gives what one read of the connection gave.
+    async fn gather(&mut self) -> Result<Option<Bytes>> {
+        let Some(first) = self.next().await? else {
+            return Ok(None);
+        };
+        if first.len() >= BLOCK / 2 {
+            return Ok(Some(first));
+        }
+        let mut gathered = Vec::with_capacity(BLOCK);
+        gathered.extend_from_slice(&first);
+        while gathered.len() < BLOCK / 2 {
+            let Some(more) = self.next().await? else {
+                break;
+            };
+            gathered.extend_from_slice(&more);
+        }
+        Ok(Some(Bytes::from(gathered)))
+    }
+
+    /// Reads a block ahead of whoever asks.
+    pub(crate) fn ahead(mut self) -> S3Ahead {
+        let (sender, blocks) = mpsc::channel(1);
+        let reading = tokio::spawn(async move {
+            loop {
+                let next = Box::pin(self.gather()).await.transpose();
+                let is_last = !matches!(next, Some(Ok(_)));
+                let gone = match next {
+                    Some(block) => sender.send(block).await.is_err(),
+                    None => true,
+                };
+                if gone || is_last {
+                    return;
+                }
+            }
+        });
+        S3Ahead { blocks, reading }
+    }
+
+    async fn rest(&mut self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while let Some(block) = self.next().await? {
+            bytes.extend_from_slice(&block);
+        }
+        Ok(bytes)
+    }
+}
+
+/// An object that is read from S3 while what came before is used.
+pub struct S3Ahead {
+    blocks: mpsc::Receiver<Result<Bytes>>,
+    reading: JoinHandle<()>,
+}
+
+impl S3Ahead {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
+        self.blocks.recv().await.transpose()
+    }
+}
+
+impl Drop for S3Ahead {
+    fn drop(&mut self) {
+        self.reading.abort();
     }
 }

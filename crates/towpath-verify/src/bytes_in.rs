@@ -1,5 +1,6 @@
 //! Where bytes of rows come from: a stored object, or a server.
 
+use bytes::Bytes;
 use towpath_model::Result;
 use towpath_model::digest::Hash;
 use towpath_model::manifest::StoredChunk;
@@ -23,12 +24,12 @@ pub(crate) enum BytesIn<'c> {
 
 impl BytesIn<'_> {
     /// The next raw bytes; nothing at the end.
-    pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
         match self {
             Self::Object(object) => object.next().await,
-            Self::Server(copy) => Ok(copy.next().await?.map(|message| message.to_vec())),
+            Self::Server(copy) => copy.next().await,
             #[cfg(test)]
-            Self::Blocks(blocks) => Ok(blocks.pop_front()),
+            Self::Blocks(blocks) => Ok(blocks.pop_front().map(Bytes::from)),
         }
     }
 }
@@ -47,7 +48,7 @@ pub(crate) struct ObjectFacts {
 /// Zstandard, unpacked a bounded piece at a time.
 struct Unpacking {
     decoder: Decoder<'static>,
-    packed: Vec<u8>,
+    packed: Bytes,
     /// Where in `packed` the decoder is.
     at: usize,
     /// The last piece was full, so the decoder may hold more.
@@ -58,35 +59,33 @@ impl Unpacking {
     fn new() -> std::io::Result<Self> {
         Ok(Self {
             decoder: Decoder::new()?,
-            packed: Vec::new(),
+            packed: Bytes::new(),
             at: 0,
             is_full: false,
         })
     }
 
     /// Takes packed bytes, when those before are used up.
-    fn feed(&mut self, packed: &[u8]) {
-        self.packed = packed.to_vec();
+    fn feed(&mut self, packed: Bytes) {
+        self.packed = packed;
         self.at = 0;
     }
 
     /// The next piece; empty when more packed bytes are wanted.
     fn next(&mut self) -> std::io::Result<Vec<u8>> {
-        let mut raw = vec![0; AT_ONCE];
-        let mut filled = 0;
-        while filled == 0 && (self.at < self.packed.len() || self.is_full) {
+        let mut raw = Vec::new();
+        while raw.is_empty() && (self.at < self.packed.len() || self.is_full) {
+            raw.reserve_exact(AT_ONCE);
             let mut input = InBuffer::around(&self.packed[self.at..]);
-            let mut output = OutBuffer::around(raw.as_mut_slice());
+            let mut output = OutBuffer::around(&mut raw);
             self.decoder.run(&mut input, &mut output)?;
             let taken = input.pos();
-            filled = output.pos();
-            if taken == 0 && filled == 0 && !self.is_full {
+            if taken == 0 && raw.is_empty() && !self.is_full {
                 return Err(std::io::Error::other("the decoder makes no progress"));
             }
             self.at += taken;
-            self.is_full = filled == AT_ONCE;
+            self.is_full = raw.len() == raw.capacity();
         }
-        raw.truncate(filled);
         Ok(raw)
     }
 }
@@ -94,6 +93,8 @@ impl Unpacking {
 /// A stored object, read, hashed and decoded.
 pub(crate) struct ObjectBytes {
     object: ObjectReader,
+    /// Whether the object holds the rows' bytes as they are.
+    is_plain: bool,
     /// Gone after the first bytes that are no Zstandard.
     unpacking: Option<Unpacking>,
     stored: blake3::Hasher,
@@ -115,6 +116,7 @@ impl ObjectBytes {
         };
         Ok(Some(Self {
             object,
+            is_plain: !chunk.codec.is_packed(),
             unpacking,
             stored: blake3::Hasher::new(),
             raw: blake3::Hasher::new(),
@@ -124,21 +126,24 @@ impl ObjectBytes {
         }))
     }
 
-    async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+    async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
             let raw = self.unpack();
             if !raw.is_empty() {
                 self.raw.update(&raw);
                 self.raw_bytes += raw.len() as u64;
-                return Ok(Some(raw));
+                return Ok(Some(Bytes::from(raw)));
             }
             let Some(block) = self.object.next().await? else {
                 return Ok(None);
             };
             self.stored.update(&block);
             self.stored_bytes += block.len() as u64;
+            if self.is_plain {
+                return Ok(Some(block));
+            }
             if let Some(unpacking) = &mut self.unpacking {
-                unpacking.feed(&block);
+                unpacking.feed(block);
             }
         }
     }
@@ -159,11 +164,17 @@ impl ObjectBytes {
 
     /// What was seen, once the end is reached.
     pub(crate) fn facts(&self) -> ObjectFacts {
+        let stored_hash = self.stored.finalize().into();
+        // The same bytes: hashed once.
+        let (raw_bytes, raw_hash) = match self.is_plain {
+            true => (self.stored_bytes, stored_hash),
+            false => (self.raw_bytes, self.raw.finalize().into()),
+        };
         ObjectFacts {
             stored_bytes: self.stored_bytes,
-            stored_hash: self.stored.finalize().into(),
-            raw_bytes: self.raw_bytes,
-            raw_hash: self.raw.finalize().into(),
+            stored_hash,
+            raw_bytes,
+            raw_hash,
             undecodable: self.undecodable.clone(),
         }
     }
@@ -178,7 +189,7 @@ mod tests {
         let mut unpacking = Unpacking::new()?;
         let mut pieces = Vec::new();
         for block in packed.chunks(block) {
-            unpacking.feed(block);
+            unpacking.feed(Bytes::copy_from_slice(block));
             loop {
                 match unpacking.next()? {
                     piece if piece.is_empty() => break,

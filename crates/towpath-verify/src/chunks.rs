@@ -1,5 +1,6 @@
 //! Stored objects against the manifest: every byte, and every row counted and digested again.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,19 +10,28 @@ use towpath_model::event::Stage;
 use towpath_model::manifest::StoredChunk;
 use towpath_model::plan::PlannedTable;
 use towpath_model::verification::Difference;
-use towpath_model::{ErrorKind, Failure, Result};
+use towpath_model::{ErrorKind, Failure, Result, TableId};
 
 use crate::bytes_in::{BytesIn, ObjectBytes, ObjectFacts};
 use crate::options::VerifyContext;
-use crate::row_stream::{RowVisitor, each_row};
+use crate::row_digest::RowDigester;
+use crate::row_stream::each_row;
 
 /// Checks every stored chunk; gives how many, and what differs.
 pub(crate) async fn check(context: &VerifyContext) -> Result<(u64, Vec<Difference>)> {
     let chunks: Arc<Vec<StoredChunk>> = Arc::new(context.manifest.chunks().cloned().collect());
+    let tables = context.plan.tables.iter().enumerate();
+    let places: Arc<HashMap<TableId, usize>> =
+        Arc::new(tables.map(|(at, table)| (table.id.clone(), at)).collect());
     let next = Arc::new(AtomicUsize::new(0));
     let mut workers = JoinSet::new();
     for _ in 0..context.options.jobs.max(1).min(chunks.len()) {
-        workers.spawn(one_worker(context.clone(), chunks.clone(), next.clone()));
+        workers.spawn(one_worker(
+            context.clone(),
+            chunks.clone(),
+            places.clone(),
+            next.clone(),
+        ));
     }
     let mut differences = Vec::new();
     while let Some(joined) = workers.join_next().await {
@@ -37,6 +47,7 @@ pub(crate) async fn check(context: &VerifyContext) -> Result<(u64, Vec<Differenc
 async fn one_worker(
     context: VerifyContext,
     chunks: Arc<Vec<StoredChunk>>,
+    places: Arc<HashMap<TableId, usize>>,
     next: Arc<AtomicUsize>,
 ) -> Result<Vec<Difference>> {
     let mut differences = Vec::new();
@@ -46,34 +57,26 @@ async fn one_worker(
             return Ok(differences);
         };
         context.stop.check()?;
-        differences.extend(check_chunk(&context, chunk).await?);
+        let table = places.get(&chunk.chunk.table).ok_or_else(|| {
+            Failure::new(
+                ErrorKind::DocumentCorrupt,
+                format!(
+                    "chunk {} of the manifest is of no planned table",
+                    chunk.chunk
+                ),
+            )
+        })?;
+        let table = &context.plan.tables[*table];
+        differences.extend(check_chunk(&context, table, chunk).await?);
         context.events.advance(Stage::Verify, chunk.raw_bytes);
     }
 }
 
-/// Sums the keyed hashes of rows.
-pub(crate) struct Digester<'k> {
-    pub(crate) key: &'k [u8; 32],
-    pub(crate) digest: RowDigest,
-}
-
-impl RowVisitor for Digester<'_> {
-    fn row(&mut self, bytes: &[u8]) {
-        self.digest
-            .add_row(blake3::keyed_hash(self.key, bytes).as_bytes());
-    }
-}
-
-async fn check_chunk(context: &VerifyContext, chunk: &StoredChunk) -> Result<Option<Difference>> {
-    let table = context.plan.table(&chunk.chunk.table).ok_or_else(|| {
-        Failure::new(
-            ErrorKind::DocumentCorrupt,
-            format!(
-                "chunk {} of the manifest is of no planned table",
-                chunk.chunk
-            ),
-        )
-    })?;
+async fn check_chunk(
+    context: &VerifyContext,
+    table: &PlannedTable,
+    chunk: &StoredChunk,
+) -> Result<Option<Difference>> {
     let Some(object) = ObjectBytes::open(&context.store, chunk).await? else {
         let (chunk, key) = (chunk.chunk.clone(), chunk.key.clone());
         return Ok(Some(Difference::ChunkMissing { chunk, key }));
@@ -90,14 +93,11 @@ async fn read_whole(
     object: ObjectBytes,
 ) -> Result<(ObjectFacts, Option<RowDigest>)> {
     let mut source = BytesIn::Object(Box::new(object));
-    let mut digester = Digester {
-        key: context.key.bytes(),
-        digest: RowDigest::default(),
-    };
+    let mut digester = RowDigester::new(context.key.bytes());
     let columns = table.columns.len();
     let framed = each_row(&mut source, table.format, columns, &mut digester).await;
     let rows = match framed {
-        Ok(()) => Some(digester.digest),
+        Ok(()) => Some(digester.finish()),
         Err(failure) if failure.kind() == ErrorKind::ChunkCorrupt => None,
         Err(failure) => return Err(failure),
     };

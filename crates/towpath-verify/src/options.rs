@@ -6,9 +6,10 @@ use std::sync::Arc;
 use towpath_model::connection::ConnectionUrl;
 use towpath_model::digest::RunKey;
 use towpath_model::event::Events;
-use towpath_model::manifest::Manifest;
+use towpath_model::manifest::{ExportedTable, Manifest};
 use towpath_model::plan::Plan;
 use towpath_model::stop::Stop;
+use towpath_model::{ErrorKind, Failure, Result};
 use towpath_postgres::SessionOptions;
 use towpath_store::RunStore;
 
@@ -72,4 +73,22 @@ pub struct VerifyContext {
     pub events: Events,
     /// Raised when the work should end at the next safe point.
     pub stop: Stop,
+}
+
+impl VerifyContext {
+    /// What was exported of a table of the plan, by its number there. The manifest lists tables in
+    /// the plan's order.
+    pub(crate) fn exported(&self, table_no: usize) -> Result<&ExportedTable> {
+        let table = &self.plan.tables[table_no];
+        let same = |exported: &&ExportedTable| exported.table == table.id;
+        let in_order = self.manifest.tables.get(table_no).filter(same);
+        in_order
+            .or_else(|| self.manifest.tables.iter().find(same))
+            .ok_or_else(|| {
+                Failure::new(
+                    ErrorKind::DocumentCorrupt,
+                    format!("the manifest does not hold table {}", table.name),
+                )
+            })
+    }
 }

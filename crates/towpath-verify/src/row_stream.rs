@@ -49,10 +49,17 @@ async fn each_binary_row(
     let mut at_start = true;
     let mut ended = false;
     while let Some(block) = source.next().await? {
-        pending.extend_from_slice(&block);
-        let mut rest = pending.as_slice();
+        // A server sends whole rows; only what a block's end has cut in two is put together.
+        let is_cut = !pending.is_empty();
+        if is_cut {
+            pending.extend_from_slice(&block);
+        }
+        let mut rest = if is_cut { pending.as_slice() } else { &block };
         if at_start {
             if rest.len() < OPENING.len() {
+                if !is_cut {
+                    pending.extend_from_slice(&block);
+                }
                 continue;
             }
             rest = rest
@@ -75,7 +82,11 @@ async fn each_binary_row(
             }
         }
         let left = rest.len();
-        pending.drain(..pending.len() - left);
+        if is_cut {
+            pending.drain(..pending.len() - left);
+        } else {
+            pending.extend_from_slice(&block[block.len() - left..]);
+        }
     }
     if !ended || !pending.is_empty() {
         return Err(malformed("the rows do not end as binary COPY does"));

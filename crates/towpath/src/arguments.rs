@@ -29,9 +29,12 @@ pub struct Arguments {
     /// Root certificates of the target, PEM
     #[arg(long, global = true, value_name = "FILE")]
     pub target_root_cert: Option<String>,
-    /// Chunks copied, and indexes built, at once
+    /// Chunks copied, and indexes built, at once; auto: as the machine and the servers bear
     #[arg(long, global = true, value_name = "N")]
     pub jobs: Option<String>,
+    /// Pause reading while the source is above: sessions=N, lag=SIZE, lag=TIME or query=N
+    #[arg(long, global = true, value_name = "LIMITS")]
+    pub max_source_load: Option<String>,
     /// How progress is shown
     #[arg(long, global = true, value_enum)]
     pub progress: Option<ProgressMode>,

@@ -3,13 +3,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use towpath_export::{Guard, SourceLimits};
 use towpath_model::connection::{ConnectionUrl, Side};
 use towpath_model::event::Events;
+use towpath_model::inventory::ServerFacts;
+use towpath_model::manifest::Codec;
+use towpath_model::plan::{Plan, PlannedJobs};
 use towpath_model::stop::Stop;
 use towpath_model::{ErrorKind, Failure, Result, RunId};
+use towpath_plan::{Machine, choose_jobs};
 use towpath_postgres::SessionOptions;
 use towpath_store::{
-    HeldLease, Journal, LeaseOptions, Process, RunStore, StoreLocation, StoreOptions,
+    CodecSetting, HeldLease, Journal, LeaseOptions, Process, RunStore, StoreLocation, StoreOptions,
 };
 
 use crate::arguments::Arguments;
@@ -17,8 +22,14 @@ use crate::local::LocalState;
 use crate::settings::Settings;
 use crate::{clock, progress};
 
+/// Jobs at most, whoever asks for more.
+const MOST_JOBS: u64 = 64;
+
 /// How long a lease binds others after its last renewal.
 const LEASE_TTL: Duration = Duration::from_secs(60);
+
+/// Who has little patience still gives a connection over TLS the time it needs.
+const SHORTEST_CONNECT: Duration = Duration::from_secs(5);
 
 /// Settings, progress and the way to stop.
 #[derive(Clone)]
@@ -43,6 +54,7 @@ impl Context {
             .word("progress", &["auto", "plain", "json", "none"])?
             .to_owned();
         let local = LocalState::beside(settings.directory());
+        settings.number("copy.silence_s")?;
         Ok(Self {
             json: arguments.json,
             events: progress::events(&mode),
@@ -70,6 +82,7 @@ impl Context {
             endpoint_url,
             path_style,
             sse_kms_key_id: self.settings.optional("aws.sse_kms_key_id"),
+            silence: Some(self.silence()),
         };
         Ok(Box::pin(RunStore::open(&self.store_location()?, run, &options)).await)
     }
@@ -89,7 +102,16 @@ impl Context {
     pub fn session_options(&self, side: Side, application_name: &str) -> SessionOptions {
         let mut options = SessionOptions::named(application_name);
         options.root_certificates = self.root_certificates(side);
+        options.silence = self.silence();
+        let shorter = options.silence.max(SHORTEST_CONNECT);
+        options.connect_timeout = options.connect_timeout.min(shorter);
+        options.events = Some(self.events.clone());
         options
+    }
+
+    /// How long a server or the store may be silent. Checked when the context was gathered.
+    fn silence(&self) -> Duration {
+        Duration::from_secs(self.settings.number("copy.silence_s").unwrap_or(60))
     }
 
     /// The file of root certificates of a side.
@@ -102,10 +124,53 @@ impl Context {
         self.settings.url(side)
     }
 
-    /// Work done at once.
-    pub fn jobs(&self) -> Result<usize> {
-        let jobs = self.settings.number("copy.jobs")?;
-        Ok(usize::try_from(jobs.min(64)).unwrap_or(64))
+    /// Work done at once on a plan: decided by each process, because the next one may run elsewhere
+    /// or be told another number.
+    pub fn jobs(&self, plan: &Plan) -> Result<usize> {
+        let chosen = self.choose_jobs(&plan.source.facts, &plan.target.facts)?;
+        Ok(usize::try_from(chosen.jobs).unwrap_or(1))
+    }
+
+    /// The number of jobs between these servers, with what decided it.
+    pub fn choose_jobs(&self, source: &ServerFacts, target: &ServerFacts) -> Result<PlannedJobs> {
+        if let Some(jobs) = self.settings.number_or_auto("copy.jobs")? {
+            return Ok(PlannedJobs {
+                jobs: u32::try_from(jobs.min(MOST_JOBS)).unwrap_or(1),
+                reason: format!("copy.jobs, from the {}", self.settings.origin("copy.jobs")),
+            });
+        }
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        // Stored chunks are verified without any URL.
+        let is_here = |side| self.url(side).is_ok_and(|url| url.is_loopback());
+        let machine = Machine {
+            cores: u32::try_from(cores).unwrap_or(u32::MAX),
+            shares_with_source: is_here(Side::Source),
+            shares_with_target: is_here(Side::Target),
+        };
+        Ok(choose_jobs(machine, source, target))
+    }
+
+    /// How chunks are compressed.
+    pub fn codec(&self) -> Result<CodecSetting> {
+        let words = ["auto", "none", "fast", "zstd"];
+        Ok(match self.settings.word("copy.codec", &words)? {
+            "none" => CodecSetting::Always(Codec::None),
+            "fast" => CodecSetting::Always(Codec::ZstdFast),
+            "zstd" => CodecSetting::Always(Codec::Zstd),
+            _ => CodecSetting::Auto,
+        })
+    }
+
+    /// How the source is guarded, where the configuration names a limit.
+    pub fn guard(&self) -> Result<Option<Guard>> {
+        let text = self.settings.text("source.max_load");
+        let query = self.settings.optional("source.load_query");
+        let limits = SourceLimits::parse(text, query).map_err(|failure| {
+            let origin = self.settings.origin("source.max_load");
+            failure.at(format!("from the {origin}"))
+        })?;
+        let max_pause = Duration::from_secs(self.settings.number("source.max_pause_s")?);
+        Ok(limits.map(|limits| Guard { limits, max_pause }))
     }
 
     /// This process, for lease and journal.

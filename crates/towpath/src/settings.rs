@@ -75,6 +75,24 @@ pub const SETTINGS: &[SettingSpec] = &[
         "",
         "root certificates of the source, PEM",
     ),
+    setting(
+        "source.max_load",
+        "TOWPATH_MAX_SOURCE_LOAD",
+        "",
+        "pause reading while the source is above: sessions=40 active, lag=512MiB of WAL, lag=30s, query=10; several with commas",
+    ),
+    setting(
+        "source.load_query",
+        "TOWPATH_SOURCE_LOAD_QUERY",
+        "",
+        "query for the source's load: a number, limited by query= in source.max_load, or a boolean that is true while it is too much",
+    ),
+    setting(
+        "source.max_pause_s",
+        "TOWPATH_MAX_PAUSE_S",
+        "3600",
+        "seconds that one pause for the source's load may last before the export ends; the same command resumes",
+    ),
     secret(
         "target.url",
         "TOWPATH_TARGET_URL",
@@ -107,20 +125,38 @@ pub const SETTINGS: &[SettingSpec] = &[
     setting(
         "copy.jobs",
         "TOWPATH_JOBS",
-        "",
-        "chunks copied, and indexes built, at once; default: the number of processors, at most 4",
+        "auto",
+        "chunks copied, and indexes built, at once; auto: by this machine's cores and what the servers have room for, 2 to 8",
     ),
     setting(
         "copy.chunk_mib",
         "TOWPATH_CHUNK_MIB",
-        "64",
-        "mebibytes of heap per chunk",
+        "auto",
+        "mebibytes of heap and TOAST per chunk; auto: 32 to 256, by the size of the database and the jobs",
+    ),
+    setting(
+        "copy.format",
+        "TOWPATH_COPY_FORMAT",
+        "auto",
+        "auto: rows travel in binary where both servers are proven to read it alike, as CSV elsewhere; csv: always as CSV",
+    ),
+    setting(
+        "copy.codec",
+        "TOWPATH_COPY_CODEC",
+        "auto",
+        "how chunks are compressed in the store. auto: not where processors are the bound, fast or more where the store is; none; fast; zstd",
     ),
     setting(
         "copy.maintenance_work_mem_mib",
         "TOWPATH_MAINTENANCE_WORK_MEM_MIB",
         "256",
         "mebibytes of memory per index build on the target",
+    ),
+    setting(
+        "copy.silence_s",
+        "TOWPATH_SILENCE_S",
+        "60",
+        "seconds of silence after which a server is asked on another connection what it is at, and a request to S3 is tried again",
     ),
     setting(
         "schema.pg_dump",
@@ -331,6 +367,16 @@ impl Settings {
             })
     }
 
+    /// A value as a positive number, unless it is `auto`.
+    pub fn number_or_auto(&self, key: &str) -> Result<Option<u64>> {
+        if self.text(key) == "auto" {
+            return Ok(None);
+        }
+        self.number(key)
+            .map(Some)
+            .map_err(|failure| failure.hint("use auto or a number"))
+    }
+
     /// A value that must be one of these words.
     pub fn word(&self, key: &str, words: &[&str]) -> Result<&str> {
         let text = self.text(key);
@@ -418,6 +464,7 @@ fn flags(arguments: &Arguments) -> BTreeMap<&'static str, String> {
         ("source.root_cert", arguments.source_root_cert.clone()),
         ("target.root_cert", arguments.target_root_cert.clone()),
         ("copy.jobs", arguments.jobs.clone()),
+        ("source.max_load", arguments.max_source_load.clone()),
         ("progress", progress),
     ]
     .into_iter()
@@ -461,10 +508,6 @@ fn resolve(
 fn computed_default(spec: &SettingSpec, directory: &Path) -> String {
     match spec.key {
         "store" => format!("file://{}", directory.join(".towpath").display()),
-        "copy.jobs" => {
-            let processors = std::thread::available_parallelism().map_or(2, usize::from);
-            processors.clamp(2, 4).to_string()
-        }
         _ => spec.default.to_owned(),
     }
 }

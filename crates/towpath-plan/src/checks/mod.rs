@@ -152,4 +152,4 @@ fn result(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,7 +10,7 @@ use towpath_model::structure::{ObjectId, ObjectKind, SchemaObject};
 
 use super::*;
 
-fn server(user: &str) -> ServerFacts {
+pub(crate) fn server(user: &str) -> ServerFacts {
     ServerFacts {
         version_num: 150_018,
         system_identifier: None,
@@ -26,6 +26,7 @@ fn server(user: &str) -> ServerFacts {
         available_extensions: BTreeMap::new(),
         database_bytes: 0,
         abilities: Default::default(),
+        capacity: Default::default(),
     }
 }
 
@@ -43,6 +44,7 @@ fn relation(name: &str) -> Relation {
         is_child: false,
         pages: 1,
         bytes: 8192,
+        index_bytes: 0,
         estimated_rows: 1,
         columns: Vec::new(),
     }

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 /// Built-in types whose binary form is an OID, holds one, depends on settings, or that no server
-/// reads back. All others built in are plain values.
-const NOT_PLAIN: [&str; 20] = [
+/// reads back: of `tsquery`, `int2vector` and `oidvector` the empty one is sent and then refused.
+/// All others built in are plain values.
+const NOT_PLAIN: [&str; 23] = [
     "regproc",
     "regprocedure",
     "regoper",
@@ -20,6 +21,9 @@ const NOT_PLAIN: [&str; 20] = [
     "regcollation",
     "regdatabase",
     "xml",
+    "tsquery",
+    "int2vector",
+    "oidvector",
     "aclitem",
     "gtsvector",
     "pg_node_tree",
@@ -85,17 +89,17 @@ impl Types {
         }
         match facts.form {
             Form::Base => facts.is_plain(),
-            Form::Array => facts.built_in && self.inner(facts).is_some_and(TypeFacts::is_plain),
+            // The OID in the array is the same everywhere when the element is built in.
+            Form::Array => {
+                facts.built_in
+                    && (facts.inner_oid).is_some_and(|inner| self.safe_within(inner, depth - 1))
+            }
             Form::Enum => true,
             Form::Domain | Form::Range => facts
                 .inner_oid
                 .is_some_and(|inner| self.safe_within(inner, depth - 1)),
             Form::Other => false,
         }
-    }
-
-    fn inner(&self, facts: &TypeFacts) -> Option<&TypeFacts> {
-        self.0.get(&facts.inner_oid?)
     }
 }
 
@@ -154,7 +158,7 @@ mod tests {
     #[test]
     fn plain_values_enums_and_what_is_made_of_them_travel_in_binary() {
         let types = types();
-        for oid in [23, 1007, 3904, 20_000, 20_002, 20_003, 20_004] {
+        for oid in [23, 1007, 3904, 3905, 20_000, 20_002, 20_003, 20_004] {
             assert!(types.binary_safe(oid), "{oid}");
         }
     }
@@ -163,7 +167,7 @@ mod tests {
     fn oids_extension_types_and_the_unknown_do_not() {
         let types = types();
         for oid in [
-            2205, 2210, 142, 3905, 20_001, 20_005, 20_006, 20_007, 20_008, 20_009, 600, 1,
+            2205, 2210, 142, 20_001, 20_005, 20_006, 20_007, 20_008, 20_009, 600, 1,
         ] {
             assert!(!types.binary_safe(oid), "{oid}");
         }

@@ -7,13 +7,14 @@ mod binary;
 mod filled;
 mod large_objects;
 mod migrations;
+mod pages;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use towpath_model::Result;
 use towpath_model::inventory::{
-    Abilities, Column, Relation, RelationKind, SequenceState, ServerFacts,
+    Abilities, Capacity, Column, Relation, RelationKind, SequenceState, ServerFacts,
 };
 use towpath_model::name::QualifiedName;
 use towpath_model::{ErrorKind, Failure};
@@ -22,6 +23,7 @@ use self::binary::Types;
 pub use self::filled::filled_tables;
 pub use self::large_objects::{large_object_oids, large_objects, large_objects_among};
 pub use self::migrations::migration_history;
+pub use self::pages::heap_pages;
 use crate::error::ServerError;
 use crate::session::Session;
 
@@ -68,6 +70,8 @@ struct ServerRow {
     preloaded: Option<String>,
     cron_database: Option<String>,
     owns_database: bool,
+    free_connections: Option<u32>,
+    worker_processes: Option<u32>,
 }
 
 impl ServerRow {
@@ -96,6 +100,10 @@ impl ServerRow {
                 cron_database: self.cron_database.filter(|name| !name.is_empty()),
                 owns_database: self.owns_database,
                 makes_event_triggers: self.is_superuser,
+            },
+            capacity: Capacity {
+                free_connections: self.free_connections,
+                worker_processes: self.worker_processes,
             },
         }
     }
@@ -185,6 +193,7 @@ struct RelationRow {
     is_child: bool,
     pages: u64,
     bytes: u64,
+    index_bytes: u64,
     estimated_rows: i64,
     columns: Vec<ColumnRow>,
 }
@@ -204,6 +213,7 @@ impl RelationRow {
             is_child: self.is_child,
             pages: self.pages,
             bytes: self.bytes,
+            index_bytes: self.index_bytes,
             estimated_rows: self.estimated_rows,
             columns: self
                 .columns

@@ -32,6 +32,9 @@ select n.nspname as schema,
        case when c.relkind = 'f' then 0
             else coalesce(pg_catalog.pg_table_size(c.oid), 0)
        end as bytes,
+       case when c.relkind = 'f' then 0
+            else coalesce(pg_catalog.pg_indexes_size(c.oid), 0)
+       end as index_bytes,
        c.reltuples::int8 as estimated_rows,
        coalesce(a.columns, '[]') as columns
 from pg_catalog.pg_class c

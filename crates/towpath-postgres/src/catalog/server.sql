@@ -35,7 +35,24 @@ select pg_catalog.current_setting('server_version_num')::int8 as version_num,
        (select s.setting
         from pg_catalog.pg_settings s
         where s.name = 'cron.database_name') as cron_database,
-       pg_catalog.pg_has_role(d.datdba, 'USAGE') as owns_database
+       pg_catalog.pg_has_role(d.datdba, 'USAGE') as owns_database,
+       -- What every login may see of a session: its database and its role. Parallel workers are
+       -- among them for some logins, which makes the answer a little too small.
+       (select greatest(0, least(
+                   pg_catalog.current_setting('max_connections')::int8
+                       - pg_catalog.current_setting('superuser_reserved_connections')::int8
+                       - coalesce(pg_catalog.current_setting('reserved_connections', true)::int8, 0)
+                       - pg_catalog.count(*),
+                   case when r.rolconnlimit >= 0
+                        then r.rolconnlimit
+                             - pg_catalog.count(*) filter (where s.usesysid = r.oid) end,
+                   case when d.datconnlimit >= 0
+                        then d.datconnlimit
+                             - pg_catalog.count(*) filter (where s.datid = d.oid) end))
+        from pg_catalog.pg_stat_activity s
+        where s.datid is not null
+          and s.usesysid is not null) as free_connections,
+       pg_catalog.current_setting('max_worker_processes')::int8 as worker_processes
 from pg_catalog.pg_database d
 join pg_catalog.pg_roles r on r.rolname = current_user
 where d.datname = pg_catalog.current_database()

@@ -13,6 +13,7 @@ use crate::{aws, clock};
 /// Makes and shows a plan; writes it only when a file is named.
 pub async fn plan(context: &Context, arguments: &PlanArguments) -> Result<Exit> {
     context.store_location()?;
+    context.guard()?;
     let run = clock::new_run_id()?;
     let store = context.open_store(&run).await?;
     let (found, holder) = Box::pin(survey::survey(context, &run)).await?;

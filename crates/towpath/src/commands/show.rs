@@ -108,6 +108,13 @@ pub fn plan(plan: &Plan, report: &SchemaReport) -> String {
         table::bytes(plan.bytes()),
         table::duration(plan.estimated_seconds * 1000)
     ));
+    if let Some(jobs) = &plan.jobs {
+        text.push_str(&format!(
+            "{}: {}\n",
+            table::counted(u64::from(jobs.jobs), "job"),
+            jobs.reason
+        ));
+    }
     text.push_str(&migrations(plan));
     text.push_str(&schema(report));
     text.push('\n');

@@ -1,14 +1,15 @@
 //! Makes the plan of a new run, or finds the one of a run that goes on.
 
+use std::collections::HashMap;
 use std::io::{BufRead, IsTerminal};
 
 use towpath_model::document;
-use towpath_model::plan::{CheckResult, Plan, PlannedTable, Verdict};
+use towpath_model::plan::{CheckResult, Plan, PlannedJobs, PlannedTable, Verdict};
 use towpath_model::schema::CleanSchema;
 use towpath_model::script::{self, Statement};
 use towpath_model::{ErrorKind, Failure, Result, RunId};
 use towpath_plan::checks::LargeObjectFate;
-use towpath_plan::{Contents, PlanOptions};
+use towpath_plan::{ChunkSize, Contents, FormatChoice, PlanOptions};
 use towpath_store::RunStore;
 
 use crate::arguments::RunArguments;
@@ -25,6 +26,7 @@ pub fn make_plan(
     run: &RunId,
     checks: Vec<CheckResult>,
 ) -> Result<Plan> {
+    let jobs = context.choose_jobs(&survey.source, &survey.target)?;
     let options = PlanOptions {
         run: run.clone(),
         now: clock::now(),
@@ -32,7 +34,9 @@ pub fn make_plan(
         store: context.store_location()?.to_string(),
         large_objects: survey::large_object_fate(context)?,
         secrets: survey::secrets(context)?,
-        chunk_bytes: context.settings.number("copy.chunk_mib")? << 20,
+        format: format_choice(context)?,
+        chunk_size: chunk_size(context, &jobs)?,
+        jobs,
         source_endpoint: survey.source_url.identity(),
         target_endpoint: survey.target_url.identity(),
     };
@@ -51,6 +55,25 @@ pub fn make_plan(
     )
 }
 
+/// What the configuration says of the size of chunks.
+fn chunk_size(context: &Context, jobs: &PlannedJobs) -> Result<ChunkSize> {
+    let mebibytes = context.settings.number_or_auto("copy.chunk_mib")?;
+    Ok(match mebibytes {
+        // As much as a table can hold is as good as no limit.
+        Some(mebibytes) => ChunkSize::Bytes(mebibytes.min(32 << 20) << 20),
+        None => ChunkSize::Auto { jobs: jobs.jobs },
+    })
+}
+
+/// What the configuration says of the format.
+fn format_choice(context: &Context) -> Result<FormatChoice> {
+    let word = context.settings.word("copy.format", &["auto", "csv"])?;
+    Ok(match word {
+        "csv" => FormatChoice::Csv,
+        _ => FormatChoice::Auto,
+    })
+}
+
 /// A run that is about to be worked on.
 pub struct OpenRun {
     /// Its store.
@@ -65,6 +88,7 @@ pub struct OpenRun {
 /// has passed and the operator has agreed, so a refusal leaves store and target untouched.
 pub async fn open_run(context: &Context, arguments: &RunArguments) -> Result<OpenRun> {
     context.store_location()?;
+    context.guard()?;
     let from_file = arguments.plan.as_deref().map(read_plan_file).transpose()?;
     if let Some(run) = known_run(context, arguments, from_file.as_ref())? {
         let store = context.open_store(&run).await?;
@@ -221,11 +245,14 @@ fn same_tables(saved: &Plan, now: &Plan) -> bool {
             && a.force_row_security == b.force_row_security
             && (a.rows, &a.expressions) == (b.rows, &b.expressions)
     };
+    let tables: HashMap<_, _> = now.tables.iter().map(|table| (&table.id, table)).collect();
     saved.tables.len() == now.tables.len()
         && saved.sequences == now.sequences
         && saved.tables.iter().all(|table| {
             table.covers_everything()
-                && now.table(&table.id).is_some_and(|other| same(table, other))
+                && tables
+                    .get(&table.id)
+                    .is_some_and(|other| same(table, other))
         })
 }
 

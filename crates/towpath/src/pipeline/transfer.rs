@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use towpath_export::{ExportContext, ExportOptions, SealInputs};
-use towpath_load::{ClearOptions, LoadContext, LoadOptions, LoadedBy};
+use towpath_export::{ExportContext, ExportOptions, Gate, SealInputs};
+use towpath_load::{ClearOptions, Early, LoadContext, LoadOptions, Loaded, LoadedBy};
 use towpath_model::connection::{ConnectionUrl, Side};
 use towpath_model::digest::RunKey;
 use towpath_model::event::{Stage, Unit};
@@ -13,7 +13,7 @@ use towpath_model::manifest::{Manifest, StoredChunk};
 use towpath_model::schema::CleanSchema;
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_postgres::{Session, SnapshotHolder, catalog};
-use towpath_store::{Journal, RunStore, read_journal};
+use towpath_store::{CodecPolicy, Journal, RunStore, read_journal};
 use towpath_verify::open_manifest;
 
 use crate::context::Context;
@@ -24,8 +24,10 @@ use crate::run_files::{self, StoredPlan};
 use crate::run_state::RunState;
 use crate::{aws, clock};
 
-/// Stored chunks that wait to be loaded, per job.
-const QUEUE_PER_JOB: usize = 4;
+/// Stored chunks that wait to be loaded. They are but their names, their bytes are in the store: room
+/// enough for small ones to be loaded many at a time, and for the source's snapshot to be let go while
+/// the target is still busy.
+const QUEUE: usize = 256;
 
 /// Snapshots taken before giving up on a source whose tables are rewritten all the time.
 const SNAPSHOT_ATTEMPTS: u32 = 5;
@@ -99,11 +101,11 @@ impl<'t> Transfer<'t> {
         self.snapshot_target().await?;
         self.make_room().await?;
         let load = self.load_context()?;
-        timed(&self.journal, "load", async {
-            self.prepare(&load).await?;
+        let loaded = timed(&self.journal, "load", async {
+            let early = self.prepare(&load).await?;
             let chunks: Vec<StoredChunk> = manifest.chunks().cloned().collect();
-            self.reset_stale(&load, &chunks).await?;
-            let (sender, receiver) = self.queue()?;
+            self.reset_stale(&load, &early, &chunks).await?;
+            let (sender, receiver) = mpsc::channel(QUEUE);
             let feed = async move {
                 for chunk in chunks {
                     if sender.send(chunk).await.is_err() {
@@ -114,17 +116,19 @@ impl<'t> Transfer<'t> {
             self.context
                 .events
                 .start(Stage::Load, manifest.raw_bytes(), Unit::Bytes);
-            let (loaded, ()) = tokio::join!(towpath_load::load_chunks(&load, receiver), feed);
-            loaded?;
+            let loading = towpath_load::load_chunks(&load, early, receiver);
+            let (loaded, ()) = tokio::join!(loading, feed);
+            let loaded = loaded?;
             self.context.events.finish(Stage::Load);
-            Ok(())
+            Ok(loaded)
         })
         .await?;
-        self.finish_load(&load, manifest).await
+        self.finish_load(&load, manifest, loaded).await
     }
 
-    /// Exports and loads at once: a chunk is loaded as soon as it is stored and journalled. Nothing
-    /// after the rows begins before the manifest is sealed.
+    /// Exports and loads at once: a chunk is loaded as soon as it is stored and journalled, and a
+    /// table gets its indexes and keys as soon as its last chunk is in. Nothing else that comes after
+    /// the rows begins before the manifest is sealed.
     pub async fn export_and_load(&self) -> Result<Manifest> {
         if let Some(manifest) = self.manifest().await? {
             self.load(&manifest).await?;
@@ -136,10 +140,10 @@ impl<'t> Transfer<'t> {
         let kept = self.prove(&mut begun).await?;
         self.make_room().await?;
         let load = self.load_context()?;
-        let manifest = timed(&self.journal, "export and load", async {
-            self.prepare(&load).await?;
-            self.reset_stale(&load, &kept).await?;
-            let (sender, receiver) = self.queue()?;
+        let (manifest, loaded) = timed(&self.journal, "export and load", async {
+            let early = self.prepare(&load).await?;
+            self.reset_stale(&load, &early, &kept).await?;
+            let (sender, receiver) = mpsc::channel(QUEUE);
             self.context
                 .events
                 .start(Stage::Load, self.plan.plan.bytes(), Unit::Bytes);
@@ -157,7 +161,7 @@ impl<'t> Transfer<'t> {
                 };
                 // Side by side: nobody would keep the snapshot's session alive while kept chunks
                 // wait for the loader.
-                let copying = self.copy(&mut begun, kept.clone(), Some(sender));
+                let copying = Box::pin(self.copy(&mut begun, kept.clone(), Some(sender)));
                 let (chunks, ()) = tokio::join!(copying, feed);
                 let sealed = match chunks {
                     Ok(chunks) => self.seal(begun, chunks).await,
@@ -168,11 +172,11 @@ impl<'t> Transfer<'t> {
                 }
                 sealed
             };
-            let loading = towpath_load::load_chunks(&load, receiver);
+            let loading = Box::pin(towpath_load::load_chunks(&load, early, receiver));
             let (sealed, loaded) = tokio::join!(exporting, loading);
             // The side that failed first made the other stop; its error is the one to tell.
-            let manifest = match (sealed, loaded) {
-                (Ok(manifest), Ok(_)) => manifest,
+            let done = match (sealed, loaded) {
+                (Ok(manifest), Ok(loaded)) => (manifest, loaded),
                 (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => return Err(failure),
                 (Err(export), Err(load)) if export.kind() == ErrorKind::Interrupted => {
                     return Err(load);
@@ -180,15 +184,11 @@ impl<'t> Transfer<'t> {
                 (Err(export), Err(_)) => return Err(export),
             };
             self.context.events.finish(Stage::Load);
-            Ok(manifest)
+            Ok(done)
         })
         .await?;
-        self.finish_load(&load, &manifest).await?;
+        self.finish_load(&load, &manifest, loaded).await?;
         Ok(manifest)
-    }
-
-    fn queue(&self) -> Result<(mpsc::Sender<StoredChunk>, mpsc::Receiver<StoredChunk>)> {
-        Ok(mpsc::channel(self.context.jobs()? * QUEUE_PER_JOB))
     }
 
     /// A survey whose snapshot no TRUNCATE or rewrite can undermine any more: every table of the
@@ -272,11 +272,14 @@ impl<'t> Transfer<'t> {
             plan: plan.clone(),
             key: self.key.clone(),
             options: ExportOptions {
-                jobs: self.context.jobs()?,
+                jobs: self.context.jobs(&self.plan.plan)?,
                 session: self.context.session_options(Side::Source, ""),
+                codec: CodecPolicy::new(self.context.codec()?, self.store.is_remote()),
+                guard: self.context.guard()?,
             },
             events: self.context.events.clone(),
             stop: self.context.stop.clone(),
+            gate: Gate::default(),
         };
         Ok(BegunExport {
             export,
@@ -372,7 +375,7 @@ impl<'t> Transfer<'t> {
             plan: Arc::clone(&self.plan.plan),
             key: self.key.clone(),
             options: LoadOptions {
-                jobs: self.context.jobs()?,
+                jobs: self.context.jobs(&self.plan.plan)?,
                 session: self.context.session_options(Side::Target, ""),
                 maintenance_work_mem_mib: self
                     .context
@@ -437,12 +440,21 @@ impl<'t> Transfer<'t> {
         run_files::clean_schema(self.store, &self.plan.plan).await
     }
 
-    async fn prepare(&self, load: &LoadContext) -> Result<()> {
-        towpath_load::prepare(load, &self.schema().await?).await
+    /// Makes the target ready; gives what may be built while rows come in.
+    async fn prepare(&self, load: &LoadContext) -> Result<Early> {
+        let schema = self.schema().await?;
+        towpath_load::prepare(load, &schema).await?;
+        Ok(Early::of(schema.post_data))
     }
 
-    async fn reset_stale(&self, load: &LoadContext, known: &[StoredChunk]) -> Result<()> {
-        let reset = towpath_load::reset_stale(load, async || self.schema().await, known).await?;
+    async fn reset_stale(
+        &self,
+        load: &LoadContext,
+        early: &Early,
+        known: &[StoredChunk],
+    ) -> Result<()> {
+        let schema = async || self.schema().await;
+        let reset = towpath_load::reset_stale(load, schema, early, known).await?;
         for table in reset {
             let text = format!(
                 "{table} is loaded again: the source has other rows now, or the target has lost these"
@@ -452,11 +464,16 @@ impl<'t> Transfer<'t> {
         Ok(())
     }
 
-    async fn finish_load(&self, load: &LoadContext, manifest: &Manifest) -> Result<()> {
+    async fn finish_load(
+        &self,
+        load: &LoadContext,
+        manifest: &Manifest,
+        loaded: Loaded,
+    ) -> Result<()> {
         timed(&self.journal, "indexes, constraints and policies", async {
             towpath_load::set_sequences(load, &manifest.sequences).await?;
             let schema = self.schema().await?;
-            towpath_load::post_data(load, &schema.post_data).await
+            towpath_load::post_data(load, &schema.post_data, loaded.analysed).await
         })
         .await?;
         enter(&self.journal, RunStage::Loaded).await

@@ -42,7 +42,7 @@ pub async fn verify_context(
         key: run_files::key(store).await?,
         options: VerifyOptions {
             levels,
-            jobs: context.jobs()?,
+            jobs: context.jobs(&plan.plan)?,
             session: context.session_options(side, ""),
             max_differences: usize::try_from(max_differences).unwrap_or(usize::MAX),
         },
