@@ -112,11 +112,16 @@ pub async fn key(store: &RunStore) -> Result<RunKey> {
 pub async fn clean_schema(store: &RunStore, plan: &Plan) -> Result<CleanSchema> {
     Ok(CleanSchema {
         pre_data: one_script(store, PRE_DATA, plan.pre_data).await?,
-        post_data: one_script(store, POST_DATA, plan.post_data).await?,
+        post_data: post_data(store, plan).await?,
         report: schema_report(store).await?,
         expected: expected(store).await?,
         ..CleanSchema::default()
     })
+}
+
+/// The script of what comes after the data, proven to be the plan's.
+pub async fn post_data(store: &RunStore, plan: &Plan) -> Result<Vec<Statement>> {
+    one_script(store, POST_DATA, plan.post_data).await
 }
 
 /// The structure that the target must have.

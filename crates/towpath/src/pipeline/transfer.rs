@@ -472,8 +472,8 @@ impl<'t> Transfer<'t> {
     ) -> Result<()> {
         timed(&self.journal, "indexes, constraints and policies", async {
             towpath_load::set_sequences(load, &manifest.sequences).await?;
-            let schema = self.schema().await?;
-            towpath_load::post_data(load, &schema.post_data, loaded.analysed).await
+            let statements = run_files::post_data(self.store, &self.plan.plan).await?;
+            towpath_load::post_data(load, &statements, loaded.analysed).await
         })
         .await?;
         enter(&self.journal, RunStage::Loaded).await
