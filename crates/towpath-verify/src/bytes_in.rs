@@ -110,9 +110,10 @@ impl ObjectBytes {
         let Some(object) = store.reader(&chunk.key).await? else {
             return Ok(None);
         };
-        let (unpacking, undecodable) = match Unpacking::new() {
-            Ok(unpacking) => (Some(unpacking), None),
-            Err(cause) => (None, Some(cause.to_string())),
+        let (unpacking, undecodable) = match chunk.codec.is_packed().then(Unpacking::new) {
+            None => (None, None),
+            Some(Ok(unpacking)) => (Some(unpacking), None),
+            Some(Err(cause)) => (None, Some(cause.to_string())),
         };
         Ok(Some(Self {
             object,
