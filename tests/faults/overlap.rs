@@ -82,8 +82,10 @@ impl Drop for Gate {
 
 /// Killed when so many statements are done on tables that are in while another one is not.
 fn killed_while_building(wanted: u64) -> World {
-    let world = world();
+    let mut world = world();
     world.pair.source.psql(HELD);
+    // No chunk of the big table is so small that it would share the transaction that waits.
+    world.project = world.project.with("TOWPATH_CHUNK_MIB", "4");
     let gate = Gate::before_held(&world);
     let end = world.kill_when(|| world.asked(BUILT) >= wanted);
     assert!(end.killed, "{end}");
