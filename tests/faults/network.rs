@@ -83,12 +83,13 @@ fn connections_that_are_reset_while_planning() {
 #[test]
 fn a_bit_that_changes_on_the_way_to_or_from_a_server() {
     if !is_full() {
-        // TLS refuses it, as it has to.
+        // TLS refuses it, as it has to. Again and again: the first may hit the farewell of a
+        // connection that nobody reads from any more, which harms nothing.
         let at = proxied("require");
-        let out = Trigger::Bytes(Direction::ToClient, MIDDLE);
-        at.source.disturb(out, Trouble::Flip, 1);
+        let out = Trigger::Bytes(Direction::ToClient, 20_000);
+        at.source.disturb(out, Trouble::Flip, usize::MAX);
         let end = at.world.project.towpath(&["plan"]).run();
-        assert_eq!(at.source.struck(), 1);
+        assert!(at.source.struck() >= 1);
         assert_eq!(assert_letter(&end), "connect", "{end}");
         return;
     }
