@@ -49,7 +49,9 @@ fn main() {
     }
     for round in 1..=options.rounds {
         for case in cases.iter().filter(|case| round <= case.rounds) {
-            for tool in &case.tools {
+            // Whoever is first finds colder caches and fewer segments of WAL to recycle: each in turn.
+            let turn = (round - 1) % case.tools.len();
+            for tool in case.tools.iter().cycle().skip(turn).take(case.tools.len()) {
                 let towpath = Towpath {
                     binary: &options.towpath,
                     verify: *tool == Tool::TowpathFile && case.verify,

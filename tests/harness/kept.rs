@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Installation;
-use crate::pg::{MASTER_PASSWORD, SOURCE_PASSWORD, SOURCE_USER, run};
+use crate::pg::{MASTER_PASSWORD, SOURCE_PASSWORD, SOURCE_USER, is_ready, run};
 use crate::server::{self, Ending, Place, Server, User};
 
 /// The master of a kept target.
@@ -204,17 +204,7 @@ fn serve(data: &Path, side: Side) -> KeptServer {
             .arg(&socket_directory);
         command.env_remove("PGDATA").env("LC_ALL", "C.UTF-8");
         let server = Server::start(&command, user, &socket_directory, Ending::Quit);
-        let first_line = server.pid().to_string();
-        let ready = server.becomes_ready(|| {
-            fs::read_to_string(data.join("postmaster.pid")).is_ok_and(|text| {
-                text.lines().next() == Some(&first_line)
-                    && text
-                        .lines()
-                        .nth(7)
-                        .is_some_and(|state| state.trim() == "ready")
-            })
-        });
-        if ready {
+        if server.becomes_ready(|| is_ready(&server, data)) {
             return KeptServer {
                 server,
                 port,

@@ -463,24 +463,22 @@ fn serve(
         command.env("LD_LIBRARY_PATH", clients);
     }
     let server = Server::start(&command, User::unprivileged(), directory, Ending::Quit);
-    let pid_file = data.join("postmaster.pid");
-    // A copied or crashed data directory may hold the file of another server.
-    let first_line = server.pid().to_string();
-    let ready = server.becomes_ready(|| {
-        fs::read_to_string(&pid_file).is_ok_and(|text| {
-            text.lines().next() == Some(&first_line)
-                && text
-                    .lines()
-                    .nth(7)
-                    .is_some_and(|state| state.trim() == "ready")
-        })
-    });
-    if ready {
+    if server.becomes_ready(|| is_ready(&server, data)) {
         return Ok(server);
     }
     let log = server.log();
     server.stop_and_keep();
     Err(log)
+}
+
+/// Whether a PostgreSQL server says that it takes connections, in its data directory.
+pub(crate) fn is_ready(server: &Server, data: &Path) -> bool {
+    // A copied or crashed data directory may hold the file of another server.
+    let pid = server.pid().to_string();
+    fs::read_to_string(data.join("postmaster.pid")).is_ok_and(|text| {
+        let mut lines = text.lines();
+        lines.next() == Some(&pid) && lines.nth(6).is_some_and(|state| state.trim() == "ready")
+    })
 }
 
 fn tcp_url(host: &str, port: u16, user: &str, password: &str, database: &str) -> String {

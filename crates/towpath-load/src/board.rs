@@ -19,6 +19,9 @@ pub(crate) const WORTH_A_TRANSACTION: u64 = 8 << 20;
 /// server's table of locks.
 const TOGETHER: usize = 64;
 
+/// Parallel workers of one build at most: what a fifth brings is less than the memory it takes.
+const MOST_WORKERS: u32 = 4;
+
 /// How long a builder sleeps at most before it looks whether the run was stopped.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -31,6 +34,9 @@ pub(crate) struct Job {
     pub statements: Vec<Statement>,
     /// Tables to be analysed after them.
     pub analyze: Vec<QualifiedName>,
+    /// Parallel workers for each of its index builds; as the target is set, where nobody knows its
+    /// processors.
+    pub workers: Option<u32>,
 }
 
 /// What a builder is told.
@@ -49,6 +55,7 @@ pub(crate) struct Board {
     state: Mutex<State>,
     changed: Notify,
     jobs: usize,
+    processors: Option<u32>,
 }
 
 struct Table {
@@ -86,19 +93,22 @@ struct State {
     small_cost: usize,
     /// Tables whose index builds are under way.
     unfinished: usize,
+    /// Jobs that were taken and are not done.
+    running: usize,
     rows_are_in: bool,
     analysed: HashSet<QualifiedName>,
 }
 
 impl Board {
     /// A board of every table of the plan; nothing is in yet. `done` are statements that are in the
-    /// ledger, `late` are tables that ANALYZE has to wait for.
+    /// ledger, `late` are tables that ANALYZE has to wait for. `processors` are the target's.
     pub(crate) fn new(
         planned: &[PlannedTable],
         mut early: Early,
         done: &HashSet<u32>,
         late: &HashSet<QualifiedName>,
         jobs: usize,
+        processors: Option<u32>,
     ) -> Self {
         let mut tables = Vec::with_capacity(planned.len());
         let mut by_id = HashMap::new();
@@ -127,11 +137,13 @@ impl Board {
                 small: VecDeque::new(),
                 small_cost: 0,
                 unfinished: 0,
+                running: 0,
                 rows_are_in: false,
                 analysed: HashSet::new(),
             }),
             changed: Notify::new(),
             jobs: jobs.max(1),
+            processors,
         }
     }
 
@@ -162,12 +174,30 @@ impl Board {
 
     /// The biggest job there is.
     pub(crate) fn take(&self) -> Next {
-        self.lock().take(self.jobs)
+        let mut state = self.lock();
+        let mut next = state.take(self.jobs);
+        if let Next::Job(job) = &mut next {
+            state.running += 1;
+            job.workers = self.workers(&state);
+        }
+        next
+    }
+
+    /// A build's share of the target's processors, less the one that builds without workers. What it
+    /// starts beyond that only takes turns with the others, and each worker sorts a run of its own
+    /// that has to be merged.
+    fn workers(&self, state: &State) -> Option<u32> {
+        let copying = if state.rows_are_in { 0 } else { self.jobs };
+        let building = (state.running + state.big.len()).min(self.jobs);
+        let busy = u32::try_from(copying + building).unwrap_or(u32::MAX).max(1);
+        let share = self.processors? / busy;
+        Some(share.saturating_sub(1).min(MOST_WORKERS))
     }
 
     /// Says that a job is committed.
     pub(crate) fn is_done(&self, job: &Job) {
         let mut state = self.lock();
+        state.running -= 1;
         state.analysed.extend(job.analyze.iter().cloned());
         if let [at] = job.tables[..]
             && state.tables[at].building > 0
@@ -261,6 +291,7 @@ impl State {
             tables: vec![big.table],
             statements: Vec::new(),
             analyze: Vec::new(),
+            workers: None,
         };
         if big.ends_table {
             job.statements = std::mem::take(&mut table.constraints);
@@ -281,6 +312,7 @@ impl State {
             tables: Vec::new(),
             statements: Vec::new(),
             analyze: Vec::new(),
+            workers: None,
         };
         let mut cost = 0;
         while cost < share

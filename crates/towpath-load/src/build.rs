@@ -27,7 +27,6 @@ pub(crate) async fn build(context: &LoadContext, board: &Arc<Board>) -> Result<(
 
 async fn one_builder(context: LoadContext, number: usize, board: Arc<Board>) -> Result<()> {
     let name = format!("build-{number}");
-    let settings = settings(&context);
     let mut session = None;
     loop {
         context.stop.check()?;
@@ -40,6 +39,10 @@ async fn one_builder(context: LoadContext, number: usize, board: Arc<Board>) -> 
             Next::End => break,
         };
         let statements: Vec<&Statement> = job.statements.iter().collect();
+        let mut settings = settings(&context);
+        if let Some(workers) = job.workers {
+            settings += &format!("; set local max_parallel_maintenance_workers = {workers}");
+        }
         let batch = Batch {
             script: POST_DATA,
             settings: &settings,

@@ -67,6 +67,7 @@ pub async fn load_chunks(
         &done,
         &parents,
         jobs,
+        context.options.target_processors,
     ));
     let shared = Arc::new(Shared {
         feed: Mutex::new(Feed {

@@ -20,6 +20,9 @@ pub struct LoadOptions {
     pub session: SessionOptions,
     /// `maintenance_work_mem` of index builds, in mebibytes.
     pub maintenance_work_mem_mib: u64,
+    /// Processors of the target, as far as they are known: parallel workers of index builds are shared
+    /// out by them.
+    pub target_processors: Option<u32>,
 }
 
 /// Everything that every worker of a load shares.

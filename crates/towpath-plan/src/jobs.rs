@@ -65,6 +65,15 @@ pub fn choose_jobs(machine: Machine, source: &ServerFacts, target: &ServerFacts)
     chosen
 }
 
+/// Processors of the target: this machine's, if it is on it, and else half of the worker processes
+/// that it may have, as [`choose_jobs`] takes it.
+pub fn target_processors(machine: Machine, target: &ServerFacts) -> Option<u32> {
+    if machine.shares_with_target {
+        return Some(machine.cores);
+    }
+    Some(target.capacity.worker_processes? / 2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

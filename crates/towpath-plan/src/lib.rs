@@ -8,7 +8,7 @@ mod size;
 mod split;
 
 pub use format::{FormatChoice, choose_format};
-pub use jobs::{Machine, choose_jobs};
+pub use jobs::{Machine, choose_jobs, target_processors};
 pub use plan::{Contents, PlanOptions, plan, planned_relations};
 pub use size::ChunkSize;
 pub use split::{split, split_large_objects};

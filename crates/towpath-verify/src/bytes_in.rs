@@ -90,18 +90,23 @@ impl Unpacking {
     }
 }
 
+/// How the bytes of an object become those of rows.
+enum Packing {
+    /// They are the same.
+    Plain,
+    Zstandard(Unpacking),
+    /// It said it was Zstandard. Why it is none.
+    Undecodable(String),
+}
+
 /// A stored object, read, hashed and decoded.
 pub(crate) struct ObjectBytes {
     object: ObjectReader,
-    /// Whether the object holds the rows' bytes as they are.
-    is_plain: bool,
-    /// Gone after the first bytes that are no Zstandard.
-    unpacking: Option<Unpacking>,
+    packing: Packing,
     stored: blake3::Hasher,
     raw: blake3::Hasher,
     stored_bytes: u64,
     raw_bytes: u64,
-    undecodable: Option<String>,
 }
 
 impl ObjectBytes {
@@ -110,20 +115,18 @@ impl ObjectBytes {
         let Some(object) = store.reader(&chunk.key).await? else {
             return Ok(None);
         };
-        let (unpacking, undecodable) = match chunk.codec.is_packed().then(Unpacking::new) {
-            None => (None, None),
-            Some(Ok(unpacking)) => (Some(unpacking), None),
-            Some(Err(cause)) => (None, Some(cause.to_string())),
+        let packing = match chunk.codec.is_packed().then(Unpacking::new) {
+            None => Packing::Plain,
+            Some(Ok(unpacking)) => Packing::Zstandard(unpacking),
+            Some(Err(cause)) => Packing::Undecodable(cause.to_string()),
         };
         Ok(Some(Self {
             object,
-            is_plain: !chunk.codec.is_packed(),
-            unpacking,
+            packing,
             stored: blake3::Hasher::new(),
             raw: blake3::Hasher::new(),
             stored_bytes: 0,
             raw_bytes: 0,
-            undecodable,
         }))
     }
 
@@ -140,11 +143,10 @@ impl ObjectBytes {
             };
             self.stored.update(&block);
             self.stored_bytes += block.len() as u64;
-            if self.is_plain {
-                return Ok(Some(block));
-            }
-            if let Some(unpacking) = &mut self.unpacking {
-                unpacking.feed(block);
+            match &mut self.packing {
+                Packing::Plain => return Ok(Some(block)),
+                Packing::Zstandard(unpacking) => unpacking.feed(block),
+                Packing::Undecodable(_) => {}
             }
         }
     }
@@ -152,31 +154,32 @@ impl ObjectBytes {
     /// Unpacks a piece of the block at hand. An object that stops being Zstandard is still read on,
     /// so that its stored hash can be told.
     fn unpack(&mut self) -> Vec<u8> {
-        match self.unpacking.as_mut().map(Unpacking::next) {
-            None => Vec::new(),
-            Some(Ok(raw)) => raw,
-            Some(Err(cause)) => {
-                self.undecodable = Some(cause.to_string());
-                self.unpacking = None;
-                Vec::new()
-            }
-        }
+        let Packing::Zstandard(unpacking) = &mut self.packing else {
+            return Vec::new();
+        };
+        unpacking.next().unwrap_or_else(|cause| {
+            self.packing = Packing::Undecodable(cause.to_string());
+            Vec::new()
+        })
     }
 
     /// What was seen, once the end is reached.
     pub(crate) fn facts(&self) -> ObjectFacts {
         let stored_hash = self.stored.finalize().into();
         // The same bytes: hashed once.
-        let (raw_bytes, raw_hash) = match self.is_plain {
-            true => (self.stored_bytes, stored_hash),
-            false => (self.raw_bytes, self.raw.finalize().into()),
+        let (raw_bytes, raw_hash) = match self.packing {
+            Packing::Plain => (self.stored_bytes, stored_hash),
+            _ => (self.raw_bytes, self.raw.finalize().into()),
         };
         ObjectFacts {
             stored_bytes: self.stored_bytes,
             stored_hash,
             raw_bytes,
             raw_hash,
-            undecodable: self.undecodable.clone(),
+            undecodable: match &self.packing {
+                Packing::Undecodable(why) => Some(why.clone()),
+                _ => None,
+            },
         }
     }
 }

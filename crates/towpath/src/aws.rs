@@ -32,10 +32,10 @@ pub async fn target_instance(
     context: &Context,
     target: &ConnectionUrl,
 ) -> Result<Option<Instance>> {
-    let identifier = context.settings.optional("target.rds_instance");
-    if identifier.is_none() && !is_rds_host(&target.host) {
+    if !is_rds(context, target) {
         return Ok(None);
     }
+    let identifier = context.settings.optional("target.rds_instance");
     let options = towpath_rds::AwsOptions {
         profile: context.settings.optional("aws.profile"),
         region: context.settings.optional("aws.region"),
@@ -50,6 +50,11 @@ pub async fn target_instance(
     ))
     .await?;
     Ok(found.map(|facts| Instance { client, facts }))
+}
+
+/// Whether the target is, or is said to be, an instance of RDS.
+pub fn is_rds(context: &Context, target: &ConnectionUrl) -> bool {
+    context.settings.optional("target.rds_instance").is_some() || is_rds_host(&target.host)
 }
 
 fn is_rds_host(host: &str) -> bool {

@@ -139,15 +139,19 @@ impl Context {
                 reason: format!("copy.jobs, from the {}", self.settings.origin("copy.jobs")),
             });
         }
+        Ok(choose_jobs(self.machine(), source, target))
+    }
+
+    /// The machine that this process runs on, and who shares it.
+    pub fn machine(&self) -> Machine {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         // Stored chunks are verified without any URL.
         let is_here = |side| self.url(side).is_ok_and(|url| url.is_loopback());
-        let machine = Machine {
+        Machine {
             cores: u32::try_from(cores).unwrap_or(u32::MAX),
             shares_with_source: is_here(Side::Source),
             shares_with_target: is_here(Side::Target),
-        };
-        Ok(choose_jobs(machine, source, target))
+        }
     }
 
     /// How chunks are compressed.

@@ -63,7 +63,7 @@ fn key(no: u32, table: &str) -> Statement {
 fn board(tables: Vec<PlannedTable>, statements: Vec<Statement>, done: &[u32]) -> Board {
     let done = done.iter().copied().collect();
     let early = Early::of(statements);
-    Board::new(&tables, early, &done, &HashSet::new(), 2)
+    Board::new(&tables, early, &done, &HashSet::new(), 2, Some(4))
 }
 
 fn chunk(table: &str, no: u32) -> ChunkId {
@@ -116,6 +116,26 @@ fn a_big_table_is_indexed_when_its_last_chunk_is_in_and_keyed_when_its_last_inde
     board.is_done(&job(&board));
     assert_eq!(board.take(), Next::End);
     assert_eq!(board.analysed().len(), 2);
+}
+
+#[test]
+fn builds_share_the_processors_with_what_else_is_at_work() {
+    let statements = vec![index(1, "a"), index(2, "a"), index(3, "b"), index(4, "b")];
+    let tables = vec![table("a", BIG, 1), table("b", BIG / 2, 1)];
+    let board = board(tables, statements, &[]);
+    board.is_in(&chunk("a", 1));
+    let copied_beside = job(&board);
+    assert_eq!(copied_beside.workers, Some(0), "two jobs copy, two build");
+    board.is_in(&chunk("b", 1));
+    board.rows_are_in();
+    let beside_another = job(&board);
+    assert_eq!(beside_another.workers, Some(1), "two build");
+    board.is_done(&copied_beside);
+    board.is_done(&beside_another);
+    board.is_done(&job(&board));
+    board.is_done(&job(&board));
+    let last = job(&board);
+    assert_eq!(last.workers, Some(3), "nothing else is at work");
 }
 
 #[test]

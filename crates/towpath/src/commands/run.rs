@@ -18,8 +18,9 @@ use crate::{report, table};
 
 /// Plans, exports, loads and verifies; goes on where an earlier process of the run ended.
 pub async fn run(context: &Context, arguments: &RunArguments) -> Result<Exit> {
-    let open = Box::pin(open_run(context, arguments)).await?;
+    let mut open = Box::pin(open_run(context, arguments)).await?;
     let run = open.store.run().clone();
+    let snapshot = open.snapshot.take();
     if !open.is_new {
         eprintln!("going on with run {run}");
     }
@@ -34,6 +35,7 @@ pub async fn run(context: &Context, arguments: &RunArguments) -> Result<Exit> {
             &open.plan,
             journal.clone(),
             arguments.replace.as_deref(),
+            snapshot,
         )
         .await?;
         let stage = transfer.stage();
@@ -91,8 +93,9 @@ fn refuse_switched(run: &RunId, stage: Option<RunStage>) -> Result<()> {
 
 /// Exports only.
 pub async fn export(context: &Context, arguments: &RunArguments) -> Result<Exit> {
-    let open = Box::pin(open_run(context, arguments)).await?;
+    let mut open = Box::pin(open_run(context, arguments)).await?;
     let run = open.store.run().clone();
+    let snapshot = open.snapshot.take();
     let manifest = Box::pin(context.with_lease(
         &open.store,
         &format!("export {run}"),
@@ -100,7 +103,8 @@ pub async fn export(context: &Context, arguments: &RunArguments) -> Result<Exit>
             if open.is_new {
                 enter(&journal, RunStage::Planned).await?;
             }
-            let transfer = Transfer::open(context, &open.store, &open.plan, journal, None).await?;
+            let transfer =
+                Transfer::open(context, &open.store, &open.plan, journal, None, snapshot).await?;
             Box::pin(transfer.export()).await
         },
     ))
@@ -120,25 +124,25 @@ pub async fn load(context: &Context, arguments: &RunArguments) -> Result<Exit> {
     }
     let open = Box::pin(open_run(context, arguments)).await?;
     let run = open.store.run().clone();
-    let manifest = Box::pin(context.with_lease(
-        &open.store,
-        &format!("load {run}"),
-        async |journal| {
-            let transfer = Transfer::open(context, &open.store, &open.plan, journal, None).await?;
-            let manifest = transfer.manifest().await?.ok_or_else(|| {
-                Failure::new(
-                    ErrorKind::Blocked,
-                    format!("the export of run {run} is not sealed"),
-                )
-                .hint("finish it with `towpath export`, or use `towpath run`")
-            })?;
-            if transfer.stage() < Some(RunStage::Loaded) {
-                Box::pin(transfer.load(&manifest)).await?;
-            }
-            Ok(manifest)
-        },
-    ))
-    .await?;
+    let manifest =
+        Box::pin(
+            context.with_lease(&open.store, &format!("load {run}"), async |journal| {
+                let transfer =
+                    Transfer::open(context, &open.store, &open.plan, journal, None, None).await?;
+                let manifest = transfer.manifest().await?.ok_or_else(|| {
+                    Failure::new(
+                        ErrorKind::Blocked,
+                        format!("the export of run {run} is not sealed"),
+                    )
+                    .hint("finish it with `towpath export`, or use `towpath run`")
+                })?;
+                if transfer.stage() < Some(RunStage::Loaded) {
+                    Box::pin(transfer.load(&manifest)).await?;
+                }
+                Ok(manifest)
+            }),
+        )
+        .await?;
     summary(context, &open, &manifest);
     next(&format!("`towpath verify {run}`"));
     Ok(Exit::Done)

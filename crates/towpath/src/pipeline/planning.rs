@@ -10,6 +10,7 @@ use towpath_model::script::{self, Statement};
 use towpath_model::{ErrorKind, Failure, Result, RunId};
 use towpath_plan::checks::LargeObjectFate;
 use towpath_plan::{ChunkSize, Contents, FormatChoice, PlanOptions};
+use towpath_postgres::SnapshotHolder;
 use towpath_store::RunStore;
 
 use crate::arguments::RunArguments;
@@ -82,6 +83,9 @@ pub struct OpenRun {
     pub plan: StoredPlan,
     /// Whether the plan was just stored: the run begins.
     pub is_new: bool,
+    /// The snapshot that the plan was made in, if nobody had to be asked meanwhile. An export that
+    /// begins at once needs no other one.
+    pub snapshot: Option<SnapshotHolder>,
 }
 
 /// Opens the run that the arguments mean. The plan of a new run is stored only after every check
@@ -108,6 +112,7 @@ pub async fn open_run(context: &Context, arguments: &RunArguments) -> Result<Ope
                 store,
                 plan,
                 is_new: false,
+                snapshot: None,
             });
         }
         if from_file.is_none() {
@@ -154,33 +159,64 @@ async fn begin_run(
         ensure_can_agree(arguments)?;
     }
     let (found, holder) = Box::pin(survey::survey(context, &run)).await?;
-    holder.release().await?;
+    let mut snapshot = Some(holder);
+    if from_file.is_none() && !arguments.yes {
+        // People think for hours, and the source cannot clean up meanwhile.
+        release(snapshot.take()).await?;
+    }
+    match Box::pin(agreed_plan(context, arguments, from_file, &found, &store)).await {
+        Ok(plan) => Ok(OpenRun {
+            store,
+            plan,
+            is_new: true,
+            snapshot,
+        }),
+        Err(failure) => {
+            // The refusal is the news, not how the snapshot ended.
+            let _ = release(snapshot).await;
+            Err(failure)
+        }
+    }
+}
+
+async fn release(snapshot: Option<SnapshotHolder>) -> Result<()> {
+    match snapshot {
+        Some(holder) => holder.release().await,
+        None => Ok(()),
+    }
+}
+
+/// The plan of a new run, agreed upon and stored.
+async fn agreed_plan(
+    context: &Context,
+    arguments: &RunArguments,
+    from_file: Option<Plan>,
+    found: &Survey,
+    store: &RunStore,
+) -> Result<StoredPlan> {
+    let run = store.run();
     let clears = arguments.replace.is_some();
     if let Some(confirmed) = &arguments.replace {
         towpath_load::confirm_clear(&found.target_url, confirmed)?;
     }
-    let checks = survey::check(context, &found, &store, clears).await?;
+    let checks = survey::check(context, found, store, clears).await?;
     let plan = match from_file {
         Some(plan) => {
-            still_holds(&plan, &make_plan(context, &found, &run, checks.clone())?)?;
+            still_holds(&plan, &make_plan(context, found, run, checks.clone())?)?;
             refuse_failed(&checks)?;
             plan
         }
         None => {
-            let plan = make_plan(context, &found, &run, checks)?;
+            let plan = make_plan(context, found, run, checks)?;
             eprint!("{}", show::plan(&plan, &found.schema.report));
             refuse_failed(&plan.checks)?;
             agree(arguments)?;
             plan
         }
     };
-    let stored = run_files::begin(&store, &plan, &found.schema).await?;
-    context.local.set_current_run(&run)?;
-    Ok(OpenRun {
-        store,
-        plan: stored,
-        is_new: true,
-    })
+    let stored = run_files::begin(store, &plan, &found.schema).await?;
+    context.local.set_current_run(run)?;
+    Ok(stored)
 }
 
 fn read_plan_file(path: &std::path::Path) -> Result<Plan> {

@@ -1,6 +1,6 @@
 //! Export and load, each alone or overlapped.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 use towpath_export::{ExportContext, ExportOptions, Gate, SealInputs};
@@ -12,13 +12,14 @@ use towpath_model::journal::{Entry, RunStage};
 use towpath_model::manifest::{Manifest, StoredChunk};
 use towpath_model::schema::CleanSchema;
 use towpath_model::{ErrorKind, Failure, Result};
+use towpath_plan::target_processors;
 use towpath_postgres::{Session, SnapshotHolder, catalog};
 use towpath_store::{CodecPolicy, Journal, RunStore, read_journal};
 use towpath_verify::open_manifest;
 
 use crate::context::Context;
 use crate::pipeline::planning::{schema_change, unplanned_large_objects};
-use crate::pipeline::survey::{Survey, survey};
+use crate::pipeline::survey::survey;
 use crate::pipeline::{enter, timed};
 use crate::run_files::{self, StoredPlan};
 use crate::run_state::RunState;
@@ -45,6 +46,8 @@ pub struct Transfer<'t> {
     replace: Option<String>,
     key: RunKey,
     state: RunState,
+    /// Of the plan, when it was made just now.
+    planned_in: Mutex<Option<SnapshotHolder>>,
 }
 
 impl<'t> Transfer<'t> {
@@ -55,6 +58,7 @@ impl<'t> Transfer<'t> {
         plan: &'t StoredPlan,
         journal: Journal,
         replace: Option<&str>,
+        planned_in: Option<SnapshotHolder>,
     ) -> Result<Self> {
         Ok(Self {
             context,
@@ -64,6 +68,7 @@ impl<'t> Transfer<'t> {
             replace: replace.map(str::to_owned),
             key: run_files::key(store).await?,
             state: RunState::of(&read_journal(store).await?),
+            planned_in: Mutex::new(planned_in),
         })
     }
 
@@ -172,7 +177,10 @@ impl<'t> Transfer<'t> {
                 }
                 sealed
             };
-            let loading = Box::pin(towpath_load::load_chunks(&load, early, receiver));
+            // Timed each by itself as well: the report shows how far they overlap.
+            let exporting = Box::pin(timed(&self.journal, "export", exporting));
+            let loading = towpath_load::load_chunks(&load, early, receiver);
+            let loading = Box::pin(timed(&self.journal, "load", loading));
             let (sealed, loaded) = tokio::join!(exporting, loading);
             // The side that failed first made the other stop; its error is the one to tell.
             let done = match (sealed, loaded) {
@@ -191,9 +199,9 @@ impl<'t> Transfer<'t> {
         Ok(manifest)
     }
 
-    /// A survey whose snapshot no TRUNCATE or rewrite can undermine any more: every table of the
-    /// export is locked, and none was rewritten before the lock was there.
-    async fn locked_survey(&self) -> Result<(Survey, SnapshotHolder)> {
+    /// A snapshot of the planned source and schema that no TRUNCATE or rewrite can undermine any
+    /// more: every table of the export is locked, and none was rewritten before the lock was there.
+    async fn locked_snapshot(&self) -> Result<SnapshotHolder> {
         let tables: Vec<_> = self
             .plan
             .plan
@@ -202,15 +210,21 @@ impl<'t> Transfer<'t> {
             .filter(|table| table.rows.is_table())
             .map(|table| table.name.clone())
             .collect();
+        let mut planned_in = self.take_planned_in();
         for _ in 0..SNAPSHOT_ATTEMPTS {
-            let (found, mut holder) = Box::pin(survey(self.context, &self.plan.plan.run)).await?;
-            // A table that is gone would fail the lock with less to say than the schema's change.
-            if schema_change(&self.plan.plan, &found.schema)?.is_some() {
-                return Ok((found, holder));
-            }
-            let rewritten = holder.lock(&tables).await?;
+            let is_plans = planned_in.is_some();
+            let mut holder = match planned_in.take() {
+                Some(holder) => holder,
+                None => Box::pin(self.planned_snapshot()).await?,
+            };
+            let rewritten = match holder.lock(&tables).await {
+                Ok(rewritten) => rewritten,
+                // A table is gone, or the session: another look at the schema has more to say.
+                Err(_) if is_plans => continue,
+                Err(failure) => return Err(failure),
+            };
             let Some(first) = rewritten.first() else {
-                return Ok((found, holder));
+                return Ok(holder);
             };
             let text = format!("{first} was rewritten just now; taking another snapshot");
             self.context.events.note(Stage::Export, text);
@@ -223,10 +237,18 @@ impl<'t> Transfer<'t> {
         .hint("stop the job that does it, then the same command resumes"))
     }
 
-    /// Takes a snapshot and proves that the schema in it is the one that was planned.
-    async fn begin_export(&self) -> Result<BegunExport> {
+    fn take_planned_in(&self) -> Option<SnapshotHolder> {
+        let mut planned_in = self
+            .planned_in
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        planned_in.take()
+    }
+
+    /// Takes a snapshot and proves that source and schema in it are those that were planned.
+    async fn planned_snapshot(&self) -> Result<SnapshotHolder> {
         let plan = &self.plan.plan;
-        let (found, holder) = self.locked_survey().await?;
+        let (found, holder) = Box::pin(survey(self.context, &plan.run)).await?;
         let planned = &plan.source.facts;
         if planned.system_identifier != found.source.system_identifier {
             return Err(Failure::new(
@@ -249,6 +271,13 @@ impl<'t> Transfer<'t> {
             )
             .hint("start over with --new-run"));
         }
+        Ok(holder)
+    }
+
+    /// Takes a snapshot, and everything that reads in it.
+    async fn begin_export(&self) -> Result<BegunExport> {
+        let plan = &self.plan.plan;
+        let holder = self.locked_snapshot().await?;
         let facts = holder.facts().clone();
         let same_snapshot = self
             .state
@@ -265,7 +294,7 @@ impl<'t> Transfer<'t> {
             })
             .await?;
         let export = ExportContext {
-            source: found.source_url,
+            source: self.context.url(Side::Source)?,
             snapshot_id: facts.id,
             store: self.store.clone(),
             journal: self.journal.clone(),
@@ -381,6 +410,10 @@ impl<'t> Transfer<'t> {
                     .context
                     .settings
                     .number("copy.maintenance_work_mem_mib")?,
+                target_processors: target_processors(
+                    self.context.machine(),
+                    &self.plan.plan.target.facts,
+                ),
             },
             events: self.context.events.clone(),
             stop: self.context.stop.clone(),
@@ -393,6 +426,12 @@ impl<'t> Transfer<'t> {
             return Ok(());
         }
         let target = self.context.url(Side::Target)?;
+        if aws::is_rds(self.context, &target)
+            && let Some(holder) = self.take_planned_in()
+        {
+            // It takes minutes at least, and the source cannot clean up meanwhile.
+            holder.release().await?;
+        }
         let taken = aws::snapshot_target(self.context, &target, &self.plan.plan.run).await?;
         if let Some((identifier, status)) = taken {
             let text = format!("RDS snapshot {identifier} of the target: {status}");
