@@ -47,6 +47,9 @@ const GUESTS: &[(&str, &[&str])] = &[
     ("aws-sdk-lambda", &["towpath-switch"]),
     ("aws-sdk-secretsmanager", &["towpath-switch"]),
     ("aws-sdk-rds", &["towpath-rds"]),
+    // Ciphers and signatures: one seals undo data, the other signs evidence.
+    ("aws-lc-rs", &["towpath-switch", "towpath-verify"]),
+    ("rustls-pki-types", &["towpath-verify"]),
 ];
 
 /// What would let `towpath-model` wait, look around or roll dice.

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod aws;
+pub mod browser;
 mod cache;
 pub mod catalog;
 pub mod catalog_facts;

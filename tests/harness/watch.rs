@@ -52,8 +52,8 @@ pub struct Stage {
 /// A watched command after its end.
 #[derive(Debug)]
 pub struct Ended {
-    /// Whether it ended well.
-    pub success: bool,
+    /// Its exit code; nothing when a signal ended it.
+    pub code: Option<i32>,
     /// Wall time of the whole command.
     pub seconds: f64,
     /// Processor time of the command and the children it waited for.
@@ -75,7 +75,7 @@ impl Ended {
     #[must_use]
     #[track_caller]
     pub fn expect_success(self, what: &str) -> Self {
-        assert!(self.success, "{what} failed:\n{}", self.words);
+        assert_eq!(self.code, Some(0), "{what} failed:\n{}", self.words);
         self
     }
 
@@ -150,7 +150,7 @@ impl Watched {
         let mut memory = self.memory.lock().expect("no thread panicked");
         memory.ended = true;
         Ended {
-            success: status.success(),
+            code: status.code(),
             seconds,
             cpu_seconds: cpu_of_children() - self.cpu_before,
             peaks: std::mem::take(&mut memory.peaks),

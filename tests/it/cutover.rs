@@ -1,5 +1,7 @@
 //! The switch of Lambda functions and secrets, and the way back.
 
+use std::os::unix::fs::PermissionsExt;
+
 use towpath_tests::{MiniStack, Pair, Project, pair, project};
 
 struct World {
@@ -169,6 +171,27 @@ fn nothing_is_switched_before_a_clean_verification() {
     world.project.expect(0, &["verify", "--chunks"]);
     let end = world.project.expect(10, &["cutover", "--confirm", &id]);
     assert!(end.stderr.contains("looked at chunks only"), "{end}");
+    world.project.expect(0, &["verify", "--source", "live"]);
+    let end = world.project.expect(10, &["cutover", "--confirm", &id]);
+    assert!(end.stderr.contains("with the source of then"), "{end}");
+    world.project.expect(0, &["verify"]);
+    // Whoever can write to the store can sign by the run's key, and not by this one.
+    let key = world.project.path().join("key.pem");
+    std::fs::write(&key, crate::evidence::PRIVATE).expect("write a key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("close it");
+    let unsigned = world.project.towpath(&["cutover", "--confirm", &id]);
+    let end = unsigned.env("TOWPATH_SIGNING_KEY", &key).run();
+    let end = end.expect_code(10);
+    assert!(end.stderr.contains("is not signed by the key"), "{end}");
+    // The same server by another name could be another server.
+    let renamed = world.pair.target.url().replace("127.0.0.1", "localhost");
+    let elsewhere = world.project.towpath(&["cutover", "--confirm", &id]);
+    let end = elsewhere.env("TOWPATH_TARGET_URL", renamed).run();
+    let end = end.expect_code(10);
+    assert!(
+        end.stderr.contains(", and the target is localhost"),
+        "{end}"
+    );
     let row = world
         .pair
         .target

@@ -1,18 +1,24 @@
 //! End-to-end tests: the program as a user runs it, on real servers.
 
+mod access;
 mod arrival;
 mod bench;
 mod cutover;
 mod diff;
+mod evidence;
 mod harness;
+mod health;
 mod history;
 mod idempotent;
 mod kinds;
 mod large_objects;
+mod mutations;
 mod ownership;
 mod process;
 mod random;
 mod refusals;
+mod rehearsal;
+mod row_differences;
 mod rules;
 mod runtime_breaks;
 mod s3;

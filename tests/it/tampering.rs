@@ -137,13 +137,13 @@ fn rows_in_any_piece_of_a_big_table_are_found() {
 }
 
 #[test]
-fn an_added_row_is_found_also_without_a_key() {
+fn a_doubled_row_is_found_also_without_a_key() {
     let loaded = loaded();
     let doubled = "insert into public.no_pk select * from public.no_pk limit 1";
     loaded.pair.target.psql_superuser(&format!(
         "set session_replication_role = replica; {doubled}"
     ));
-    loaded.assert_found(&["verify", "--rows"], &["public.no_pk", "extra"]);
+    loaded.assert_found(&["verify", "--rows"], &["public.no_pk", "duplicated"]);
 }
 
 #[test]

@@ -41,7 +41,7 @@ const PIECES: [&str; 24] = [
     "\u{10ffff}",
 ];
 
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     /// `SplitMix64`: small, and the same everywhere.
@@ -53,7 +53,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         let bound = u64::try_from(bound.max(1)).expect("a small number");
         usize::try_from(self.next() % bound).expect("below a small number")
     }
@@ -222,7 +222,7 @@ enum Shape {
 }
 
 /// The script of one table; a big one has several chunks.
-fn table(random: &mut Random, types: &[Type], name: &str, is_big: bool) -> String {
+pub(crate) fn table(random: &mut Random, types: &[Type], name: &str, is_big: bool) -> String {
     let columns: Vec<(&Type, Shape)> = (0..1 + random.below(7))
         .map(|_| {
             let shape = if random.once_in(4) {

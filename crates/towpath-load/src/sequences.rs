@@ -6,23 +6,39 @@ use towpath_model::name::quote_literal;
 
 use crate::options::LoadContext;
 
-/// Sets every sequence, in one transaction. Doing it twice changes nothing.
+/// Sequences set in one transaction: each is a lock, and the server's table of locks has room for
+/// `max_locks_per_transaction` (64 by default) for each connection only.
+const TOGETHER: usize = 500;
+
+/// Sets every sequence. Doing it twice changes nothing.
 pub async fn set_sequences(context: &LoadContext, sequences: &[SequenceState]) -> Result<()> {
     let mut session = context.connect("sequences").await?;
-    session.begin_writing(context.search_path()).await?;
-    for state in sequences {
+    for batch in sequences.chunks(TOGETHER) {
+        session.begin_writing(context.search_path()).await?;
+        session.execute(&setting(batch)).await.map_err(|failure| {
+            let (first, last) = (&batch[0].name, &batch[batch.len() - 1].name);
+            failure.while_doing(match batch {
+                [only] => format!("could not set sequence {} on target", only.name),
+                _ => format!("could not set sequences {first} to {last} on target"),
+            })
+        })?;
+        session.commit().await?;
+    }
+    session.close().await;
+    Ok(())
+}
+
+/// One statement for all of them: a server far away is asked once.
+fn setting(batch: &[SequenceState]) -> String {
+    let state = |state: &SequenceState| {
         // Both parts matter: (42, false) hands out 42 next, (42, true) hands out 43.
-        let sql = format!(
-            "select pg_catalog.setval({}::pg_catalog.regclass, {}, {})",
+        format!(
+            "pg_catalog.setval({}::pg_catalog.regclass, {}, {})",
             quote_literal(&state.name.quoted()),
             state.last_value,
             state.is_called
-        );
-        session.execute(&sql).await.map_err(|failure| {
-            failure.while_doing(format!("could not set sequence {} on target", state.name))
-        })?;
-    }
-    session.commit().await?;
-    session.close().await;
-    Ok(())
+        )
+    };
+    let states: Vec<String> = batch.iter().map(state).collect();
+    format!("select {}", states.join(", "))
 }

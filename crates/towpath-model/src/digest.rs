@@ -105,6 +105,19 @@ impl RowDigest {
         }
     }
 
+    /// Of rows that somebody else has hashed twice by 64 bits each: the sums of either hash. Adds up
+    /// as the others do, and cannot be compared with them.
+    pub fn of_sums(rows: u64, one: u128, two: u128) -> Self {
+        let halves = |sum: u128| {
+            let bytes = sum.to_le_bytes();
+            let (halves, _) = bytes.as_chunks::<8>();
+            [u64::from_le_bytes(halves[0]), u64::from_le_bytes(halves[1])]
+        };
+        let ([a, b], [c, d]) = (halves(one), halves(two));
+        let sum = [a, b, c, d];
+        Self { rows, sum }
+    }
+
     /// The sum as 64 hex digits, most significant first.
     pub fn hex(&self) -> String {
         let mut bytes = [0u8; 32];

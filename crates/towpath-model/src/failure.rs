@@ -42,6 +42,8 @@ pub enum ErrorKind {
     ChunkCorrupt,
     /// The manifest, the plan or another document is damaged or was edited.
     DocumentCorrupt,
+    /// An evidence is not what was signed, or not signed by whom it should be.
+    EvidenceAltered,
     /// A document is of a version this towpath does not know.
     DocumentVersion,
     /// The session that held the exported snapshot is gone; a new one proves what is stored.
@@ -83,7 +85,7 @@ pub enum Retry {
 
 impl ErrorKind {
     /// Every kind, in the order of the reference page.
-    pub const ALL: [ErrorKind; 29] = [
+    pub const ALL: [ErrorKind; 30] = [
         ErrorKind::Usage,
         ErrorKind::Config,
         ErrorKind::Connect,
@@ -99,6 +101,7 @@ impl ErrorKind {
         ErrorKind::StoreAccess,
         ErrorKind::ChunkCorrupt,
         ErrorKind::DocumentCorrupt,
+        ErrorKind::EvidenceAltered,
         ErrorKind::DocumentVersion,
         ErrorKind::SnapshotLost,
         ErrorKind::SourceBusy,
@@ -133,6 +136,7 @@ impl ErrorKind {
             ErrorKind::StoreAccess => "store-access",
             ErrorKind::ChunkCorrupt => "chunk-corrupt",
             ErrorKind::DocumentCorrupt => "document-corrupt",
+            ErrorKind::EvidenceAltered => "evidence-altered",
             ErrorKind::DocumentVersion => "document-version",
             ErrorKind::SnapshotLost => "snapshot-lost",
             ErrorKind::SourceBusy => "source-busy",
@@ -162,6 +166,7 @@ impl ErrorKind {
             ErrorKind::ChunkCorrupt
             | ErrorKind::ObjectMissing
             | ErrorKind::DocumentCorrupt
+            | ErrorKind::EvidenceAltered
             | ErrorKind::Differences => Exit::Differences,
             ErrorKind::Connect
             | ErrorKind::Conflict

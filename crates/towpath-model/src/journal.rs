@@ -74,6 +74,9 @@ pub enum Entry {
         what: String,
         /// How long, in milliseconds.
         millis: u64,
+        /// When it began, in milliseconds since 1970. Journals of earlier versions do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        began_at_ms: Option<u64>,
     },
     /// An RDS snapshot of the target was taken before the load.
     TargetSnapshot {

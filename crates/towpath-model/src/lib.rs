@@ -4,9 +4,11 @@
 //! of randomness. Every type that is persisted opens with a `format` and a `version`
 //! ([`document`]), so that a later towpath can tell what it reads and refuse what it does not know.
 
+pub mod access;
 pub mod aspects;
 pub mod connection;
 pub mod convergence;
+pub mod custody;
 pub mod definition;
 pub mod digest;
 pub mod document;
@@ -14,6 +16,7 @@ pub mod event;
 pub mod exit;
 pub mod expectation;
 pub mod failure;
+pub mod health;
 pub mod ids;
 pub mod inventory;
 pub mod journal;
@@ -24,12 +27,14 @@ pub mod name;
 pub mod objects;
 pub mod plan;
 pub mod readable;
+pub mod rehearsal;
 pub mod report;
 pub mod schema;
 pub mod script;
 pub mod secret_text;
 pub mod stop;
 pub mod structure;
+pub mod upkeep;
 pub mod verification;
 
 pub use exit::Exit;

@@ -9,6 +9,7 @@ use crate::document::Document;
 use crate::ids::{ChunkId, RunId, TableId};
 use crate::inventory::ServerFacts;
 use crate::name::QualifiedName;
+use crate::rehearsal::RehearsalPlan;
 
 /// How the rows of a table travel. The same format is used for the digest on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -174,6 +175,8 @@ impl PlannedTable {
 pub enum Verdict {
     /// As it should be.
     Pass,
+    /// Nobody could look, or nobody asked for it.
+    NotLookedAt,
     /// Worth knowing; the run goes on.
     Warn,
     /// The run would lose something or fail later; it does not start.
@@ -239,6 +242,9 @@ pub struct Plan {
     /// versions do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<PlannedJobs>,
+    /// The run is a rehearsal: its target is a scratch database, and nothing is switched by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<RehearsalPlan>,
 }
 
 /// How many jobs, and why so many.

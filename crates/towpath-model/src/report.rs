@@ -6,6 +6,7 @@ use crate::document::Document;
 use crate::journal::RunStage;
 use crate::manifest::Manifest;
 use crate::plan::Plan;
+use crate::rehearsal::Rehearsal;
 use crate::schema::SchemaReport;
 use crate::verification::Verification;
 
@@ -16,6 +17,9 @@ pub struct Timing {
     pub what: String,
     /// How long, in milliseconds.
     pub millis: u64,
+    /// When it began, in milliseconds since 1970, where the journal says so: stages overlap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_at_ms: Option<u64>,
 }
 
 /// A binding as the report tells it: names and states, never values.
@@ -52,6 +56,9 @@ pub struct Report {
     pub target_snapshot: Option<String>,
     /// Timings in order.
     pub timings: Vec<Timing>,
+    /// What a rehearsal found besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<Rehearsal>,
 }
 
 impl Document for Report {

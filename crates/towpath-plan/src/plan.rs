@@ -158,6 +158,7 @@ pub fn plan(
         checks,
         estimated_seconds: bytes.div_ceil(ASSUMED_BYTES_PER_SECOND).max(1),
         jobs: Some(options.jobs.clone()),
+        rehearsal: None,
         tables,
     })
 }

@@ -49,6 +49,7 @@ use towpath_model::{ErrorKind, Failure, Result};
 use towpath_postgres::Session;
 
 pub use options::{BrokenTriggers, CarryAuthUsers, LargeObjects, SchemaOptions, ServiceRole};
+pub use role::creation_of_role;
 
 /// Whether the user has event triggers, so that it is worth to ask the target whether its login
 /// makes them.

@@ -72,18 +72,37 @@ fn creation(role: &SchemaObject, evidence: &Evidence<'_>) -> String {
         words.extend(limits(role));
     }
     let name = &role.id.name;
+    let sql = format!("create role {} {}", quote_identifier(name), words.join(" "));
+    guarded(name, &sql)
+}
+
+fn guarded(name: &str, sql: &str) -> String {
+    let name = quote_literal(name);
     format!(
-        "do $towpath$
+        "{BEFORE_CREATION}{}){IF_MISSING}{sql}{AFTER_CREATION}",
+        name.trim()
+    )
+}
+
+const BEFORE_CREATION: &str = "do $towpath$
 begin
-    if not exists (select from pg_catalog.pg_roles where rolname = {}) then
-        create role {} {};
+    if not exists (select from pg_catalog.pg_roles where rolname = ";
+const IF_MISSING: &str = " then
+        ";
+const AFTER_CREATION: &str = ";
     end if;
 end
-$towpath$",
-        quote_literal(name).trim(),
-        quote_identifier(name),
-        words.join(" ")
-    )
+$towpath$";
+
+/// The `create role` in a statement that makes a role when it is missing: it fails when the role is
+/// there, so whoever runs it knows whose role it is.
+pub fn creation_of_role(statement: &str) -> Option<&str> {
+    let rest = statement.strip_prefix(BEFORE_CREATION)?;
+    let inner = rest.strip_suffix(AFTER_CREATION)?;
+    // A name may hold these very words. It stands on both sides of them.
+    let places: Vec<usize> = inner.match_indices(IF_MISSING).map(|(at, _)| at).collect();
+    let at = places.get(places.len() / 2)?;
+    Some(&inner[at + IF_MISSING.len()..])
 }
 
 fn limits(role: &SchemaObject) -> impl Iterator<Item = String> {
@@ -243,5 +262,26 @@ fn report_settings(role: &SchemaObject, evidence: &Evidence<'_>, decisions: &mut
             lost.join(", ")
         );
         decisions.explain(&role.id, &reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_creation_is_found_in_its_statement_whatever_the_name() {
+        for name in [
+            "anon",
+            "it's \"odd\"",
+            "x then\n        y",
+            "a\\b",
+            ") then\n        ",
+        ] {
+            let sql = format!("create role {} nologin", quote_identifier(name));
+            let statement = guarded(name, &sql);
+            assert_eq!(creation_of_role(&statement), Some(sql.as_str()), "{name:?}");
+        }
+        assert_eq!(creation_of_role("grant \"a\" to current_user"), None);
     }
 }

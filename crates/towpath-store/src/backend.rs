@@ -81,6 +81,14 @@ impl Backend {
         }
     }
 
+    /// Deletes every object below a folder; gives how many there were.
+    pub(crate) async fn delete_below(&self, folder: &str) -> Result<u64> {
+        match self {
+            Self::File(backend) => backend.delete_below(folder).await,
+            Self::S3(backend) => Box::pin(backend.delete_below(folder)).await,
+        }
+    }
+
     /// Whether a network is between here and the store.
     pub(crate) fn is_remote(&self) -> bool {
         matches!(self, Self::S3(_))

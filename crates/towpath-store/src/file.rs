@@ -109,6 +109,23 @@ impl FileBackend {
         }
     }
 
+    /// Deletes a folder with all that is in it; gives how many files there were.
+    pub(crate) async fn delete_below(&self, folder: &str) -> Result<u64> {
+        let path = self.directory.join(folder);
+        on_disk(move || {
+            let files = count_files(&path).and_then(|files| {
+                std::fs::remove_dir_all(&path)?;
+                Ok(files)
+            });
+            match files {
+                Ok(files) => Ok(files),
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(0),
+                Err(cause) => Err(access("delete", &path, cause)),
+            }
+        })
+        .await?
+    }
+
     /// The directory, or its nearest existing ancestor, must be a directory that can be written.
     pub(crate) async fn probe(&self) -> Result<()> {
         let mut nearest = self.directory.as_path();
@@ -136,6 +153,18 @@ impl FileBackend {
         }
         Ok(())
     }
+}
+
+fn count_files(folder: &Path) -> io::Result<u64> {
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        files += match entry.file_type()?.is_dir() {
+            true => count_files(&entry.path())?,
+            false => 1,
+        };
+    }
+    Ok(files)
 }
 
 /// Work on the disk, where waiting for it holds up nobody else.

@@ -10,6 +10,9 @@ use crate::file::FileBackend;
 use crate::location::StoreLocation;
 use crate::s3::S3Backend;
 
+/// Folder of the staged rows of a run.
+const STAGED: &str = "chunks";
+
 /// How to reach a store on S3. What is not set comes from the AWS default chain.
 #[derive(Debug, Clone, Default)]
 pub struct StoreOptions {
@@ -129,7 +132,12 @@ impl RunStore {
     /// Puts a document under the first free number of a series (`verify/1.json`, `verify/2.json`…);
     /// gives the key.
     pub async fn put_numbered<T: Document>(&self, folder: &str, document: &T) -> Result<String> {
-        let bytes = document::render(document)?;
+        self.put_numbered_bytes(folder, document::render(document)?)
+            .await
+    }
+
+    /// Puts a document that is rendered already under the first free number of a series.
+    pub async fn put_numbered_bytes(&self, folder: &str, bytes: Vec<u8>) -> Result<String> {
         for number in 1..=100_000u32 {
             let key = format!("{folder}/{number}.json");
             match self.put_new(&key, bytes.clone()).await {
@@ -144,13 +152,23 @@ impl RunStore {
         ))
     }
 
-    /// The latest document of a series, with its key.
+    /// The latest document of a series, with its key. Those before it are not looked into: they may
+    /// be of another version.
     pub async fn latest_numbered<T: Document>(&self, folder: &str) -> Result<Option<(String, T)>> {
+        let Some((key, bytes)) = self.latest_numbered_bytes(folder).await? else {
+            return Ok(None);
+        };
+        let document = document::parse(&bytes, &self.describe(&key))?;
+        Ok(Some((key, document)))
+    }
+
+    /// The bytes of the latest document of a series, with its key.
+    pub async fn latest_numbered_bytes(&self, folder: &str) -> Result<Option<(String, Vec<u8>)>> {
         let mut latest = None;
         for number in 1..=100_000u32 {
             let key = format!("{folder}/{number}.json");
-            match self.get_document(&key).await? {
-                Some(document) => latest = Some((key, document)),
+            match self.get(&key).await? {
+                Some(bytes) => latest = Some((key, bytes)),
                 None => break,
             }
         }
@@ -165,6 +183,12 @@ impl RunStore {
     /// Begins to read an object; nothing when there is none.
     pub async fn reader(&self, key: &str) -> Result<Option<ObjectReader>> {
         self.backend.reader(&self.full(key)).await
+    }
+
+    /// Deletes the staged rows of the run, those of interrupted attempts too; gives how many objects
+    /// there were. Plan, manifest, journal and evidence stay. Nobody may be at work on the run.
+    pub async fn delete_staged(&self) -> Result<u64> {
+        self.backend.delete_below(&self.full(STAGED)).await
     }
 
     pub(crate) async fn get_versioned(&self, key: &str) -> Result<(Option<Vec<u8>>, Version)> {

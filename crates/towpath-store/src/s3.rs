@@ -25,6 +25,8 @@ use crate::backend::Version;
 use crate::chunk::BLOCK;
 use crate::run_store::StoreOptions;
 
+mod delete;
+
 /// Size of a part in bytes. S3 wants at least 5 MiB of every part but the last, and at most 10,000
 /// parts: 80 GiB an object, far above any chunk.
 const PART: usize = 8 << 20;

@@ -1,10 +1,11 @@
 //! Stored objects against the manifest: every byte, and every row counted and digested again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::task::JoinSet;
+use towpath_model::custody::{ChunkLinks, Link};
 use towpath_model::digest::RowDigest;
 use towpath_model::event::Stage;
 use towpath_model::manifest::StoredChunk;
@@ -17,47 +18,69 @@ use crate::options::VerifyContext;
 use crate::row_digest::RowDigester;
 use crate::row_stream::each_row;
 
-/// Checks every stored chunk; gives how many, and what differs.
-pub(crate) async fn check(context: &VerifyContext) -> Result<(u64, Vec<Difference>)> {
-    let chunks: Arc<Vec<StoredChunk>> = Arc::new(context.manifest.chunks().cloned().collect());
-    let tables = context.plan.tables.iter().enumerate();
-    let places: Arc<HashMap<TableId, usize>> =
-        Arc::new(tables.map(|(at, table)| (table.id.clone(), at)).collect());
-    let next = Arc::new(AtomicUsize::new(0));
+/// What was seen of the stored chunks.
+pub(crate) struct ChunkProof {
+    /// Of every chunk of the manifest, in its order, which links hold.
+    pub(crate) links: Vec<ChunkLinks>,
+    /// What differs, in the same order.
+    pub(crate) differences: Vec<Difference>,
+}
+
+/// What was seen of one: its place in the manifest, its links, and the difference that they are.
+type Seen = (usize, ChunkLinks, Option<Difference>);
+
+/// Checks every stored chunk.
+pub(crate) async fn check(context: &VerifyContext) -> Result<ChunkProof> {
+    let tables = context.manifest.tables.iter().enumerate();
+    let places = tables.flat_map(|(table, it)| (0..it.chunks.len()).map(move |at| (table, at)));
+    let planned = context.plan.tables.iter().enumerate();
+    let work = Arc::new(Work {
+        places: places.collect(),
+        planned: planned.map(|(at, it)| (it.id.clone(), at)).collect(),
+        next: AtomicUsize::new(0),
+    });
+    let count = work.places.len();
     let mut workers = JoinSet::new();
-    for _ in 0..context.options.jobs.max(1).min(chunks.len()) {
-        workers.spawn(one_worker(
-            context.clone(),
-            chunks.clone(),
-            places.clone(),
-            next.clone(),
-        ));
+    for _ in 0..context.options.jobs.max(1).min(count) {
+        workers.spawn(one_worker(context.clone(), work.clone()));
     }
-    let mut differences = Vec::new();
+    let mut links = vec![ChunkLinks::default(); count];
+    let mut differences = BTreeMap::new();
     while let Some(joined) = workers.join_next().await {
         let found = joined.map_err(|panic| {
             Failure::new(ErrorKind::Internal, "a worker of the verification panicked")
                 .because(panic)
         })?;
-        differences.extend(found?);
+        for (at, seen, difference) in found? {
+            links[at] = seen;
+            differences.extend(difference.map(|difference| (at, difference)));
+        }
     }
-    Ok((chunks.len() as u64, differences))
+    Ok(ChunkProof {
+        links,
+        differences: differences.into_values().collect(),
+    })
 }
 
-async fn one_worker(
-    context: VerifyContext,
-    chunks: Arc<Vec<StoredChunk>>,
-    places: Arc<HashMap<TableId, usize>>,
-    next: Arc<AtomicUsize>,
-) -> Result<Vec<Difference>> {
-    let mut differences = Vec::new();
+/// What the workers share.
+struct Work {
+    /// Table and chunk, by their places in the manifest.
+    places: Vec<(usize, usize)>,
+    /// Places of the tables in the plan.
+    planned: HashMap<TableId, usize>,
+    next: AtomicUsize,
+}
+
+async fn one_worker(context: VerifyContext, work: Arc<Work>) -> Result<Vec<Seen>> {
+    let mut seen = Vec::new();
     loop {
-        let at = next.fetch_add(1, Ordering::Relaxed);
-        let Some(chunk) = chunks.get(at) else {
-            return Ok(differences);
+        let at = work.next.fetch_add(1, Ordering::Relaxed);
+        let Some((table, place)) = work.places.get(at).copied() else {
+            return Ok(seen);
         };
         context.stop.check()?;
-        let table = places.get(&chunk.chunk.table).ok_or_else(|| {
+        let chunk = &context.manifest.tables[table].chunks[place];
+        let table = work.planned.get(&chunk.chunk.table).ok_or_else(|| {
             Failure::new(
                 ErrorKind::DocumentCorrupt,
                 format!(
@@ -67,7 +90,8 @@ async fn one_worker(
             )
         })?;
         let table = &context.plan.tables[*table];
-        differences.extend(check_chunk(&context, table, chunk).await?);
+        let (links, difference) = check_chunk(&context, table, chunk).await?;
+        seen.push((at, links, difference));
         context.events.advance(Stage::Verify, chunk.raw_bytes);
     }
 }
@@ -76,13 +100,17 @@ async fn check_chunk(
     context: &VerifyContext,
     table: &PlannedTable,
     chunk: &StoredChunk,
-) -> Result<Option<Difference>> {
+) -> Result<(ChunkLinks, Option<Difference>)> {
     let Some(object) = ObjectBytes::open(&context.store, chunk).await? else {
+        let links = ChunkLinks {
+            stored: Link::BROKEN,
+            ..ChunkLinks::default()
+        };
         let (chunk, key) = (chunk.chunk.clone(), chunk.key.clone());
-        return Ok(Some(Difference::ChunkMissing { chunk, key }));
+        return Ok((links, Some(Difference::ChunkMissing { chunk, key })));
     };
     let (facts, rows) = read_whole(context, table, object).await?;
-    Ok(compare(chunk, &facts, rows))
+    Ok((links(chunk, &facts, rows), compare(chunk, &facts, rows)))
 }
 
 /// Reads an object to its end, whatever its rows look like; rows are nothing when they could not be
@@ -111,6 +139,26 @@ async fn read_whole(
     Ok((object.facts(), rows))
 }
 
+/// Each link by itself: an object that was packed anew has other bytes and the same rows.
+fn links(chunk: &StoredChunk, facts: &ObjectFacts, rows: Option<RowDigest>) -> ChunkLinks {
+    let raw = match facts.undecodable {
+        Some(_) => Link::BROKEN,
+        None => Link::compare(
+            &(chunk.raw_bytes, chunk.raw_hash),
+            &(facts.raw_bytes, facts.raw_hash),
+        ),
+    };
+    ChunkLinks {
+        stored: Link::compare(
+            &(chunk.stored_bytes, chunk.stored_hash),
+            &(facts.stored_bytes, facts.stored_hash),
+        ),
+        raw,
+        rows: Link::compare(&Some(chunk.digest), &rows),
+    }
+}
+
+/// The first link that broke, as a difference.
 fn compare(
     chunk: &StoredChunk,
     facts: &ObjectFacts,

@@ -4,20 +4,34 @@
 //! and hashed again here, from plain reads. What each level can and cannot see is written in
 //! `docs/concepts/verification.md`.
 
+mod access;
+mod buckets;
 mod bytes_in;
 mod chunks;
+mod counts;
 mod coverage;
+mod custody;
+pub mod evidence;
+mod health;
+mod held;
+mod live;
 mod locate;
 mod options;
+mod pushdown;
 mod row_digest;
-mod row_key;
+mod row_fields;
+mod row_query;
 mod row_stream;
+mod row_value;
 mod sequences;
+mod side;
 mod slices;
 mod structure;
 mod tables;
 mod verify;
 
+pub use access::{AccessClaims, AccessOptions};
+pub use health::HealthOptions;
 pub use options::{Level, VerifyContext, VerifyOptions};
 pub use structure::compare_with_expected;
 pub use tables::{SideProof, prove_side};

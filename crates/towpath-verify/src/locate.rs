@@ -1,230 +1,357 @@
-//! Finds the rows that differ, in bounded memory and without a key.
+//! Finds the rows that differ, in bounded memory.
 //!
-//! First pass: rows of both sides fall into buckets by the first bits of their keyed hash, and each
-//! bucket is digested. Second pass: only rows of differing buckets are held, as hashes with the
-//! difference of their counts. Third pass: the rows left over are met again and their keys read.
+//! Whoever digested a table did so by buckets of its rows' hashes. Rows of the buckets that differ are
+//! read a second time and held, of both sides, and what is there as often on either is let go. A
+//! missing and an extra row of the same key are one changed row, and its columns are compared. Where
+//! so much differs that only some of the buckets can be held, the other versions of the rows found are
+//! looked for in a third reading.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use towpath_model::Result;
-use towpath_model::digest::RowDigest;
+use tokio::task::JoinSet;
 use towpath_model::manifest::ExportedTable;
-use towpath_model::plan::PlannedTable;
-use towpath_model::verification::{RowChange, RowDifference};
-use towpath_postgres::Session;
+use towpath_model::verification::{Reading, RowDifference};
+use towpath_model::{ErrorKind, Failure, Result};
 
+use crate::buckets::{Bits, Buckets, Filter};
 use crate::bytes_in::{BytesIn, ObjectBytes};
+use crate::held::{Aim, Differing, Held, Party, Twins, rows_max};
 use crate::options::VerifyContext;
-use crate::row_key::key_of;
-use crate::row_stream::{RowVisitor, each_row};
-use crate::tables::each_row_of;
+use crate::row_digest::RowHasher;
+use crate::row_fields::RowShape;
+use crate::row_stream::each_row;
+use crate::side::{Look, OpenSide, Reader, look};
+use crate::slices::Slice;
 
-const BUCKETS: usize = 4096;
-
-/// Hashes held in the second pass: about 64 MiB.
-const HELD_MAX: u64 = 1_000_000;
-
-type RowHash = [u8; 32];
-
-fn bucket_of(hash: &RowHash) -> usize {
-    usize::from(u16::from_be_bytes([hash[0], hash[1]])) % BUCKETS
+/// What was located.
+#[derive(Debug, Default)]
+pub(crate) struct Located {
+    pub(crate) rows: Vec<RowDifference>,
+    /// Why these are not all.
+    pub(crate) rest: Option<String>,
 }
 
-/// The rows that differ between the export and the target, at most as many as the options allow.
-pub(crate) async fn locate(
-    context: &VerifyContext,
-    session: &mut Session,
-    table: &PlannedTable,
-    exported: &ExportedTable,
-) -> Result<Vec<RowDifference>> {
-    let mut looker = Looker {
-        context,
-        session,
-        table,
-        exported,
-    };
-    let differing = looker.differing_buckets().await?;
-    let counts = looker.differing_rows(&differing).await?;
-    let limit = context.options.max_differences;
-    let wanted: HashMap<RowHash, i64> = counts.into_iter().take(limit).collect();
-    let rows = looker.fetch(&wanted).await?;
-    Ok(pair_up(rows))
+/// Pieces of a table and who reads them.
+struct Pieces {
+    reader: Arc<Reader>,
+    pieces: Vec<Slice>,
+}
+
+impl Pieces {
+    fn of(side: &OpenSide, table_no: usize) -> Self {
+        Self {
+            reader: side.reader.clone(),
+            pieces: side.pieces_of(table_no),
+        }
+    }
+
+    async fn look(&self, look_at: Look) -> Result<()> {
+        look(self.reader.clone(), self.pieces.clone(), look_at).await
+    }
+
+    /// The server's own digests by bucket.
+    async fn digest_buckets(&self, bits: Bits) -> Result<Buckets> {
+        let into = Arc::new(Mutex::new(Buckets::new(bits)));
+        self.look(Look::DigestBuckets(into.clone(), bits)).await?;
+        let buckets = into.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(buckets.clone())
+    }
+}
+
+/// Where the rows are that the target should hold.
+enum Expected {
+    Export,
+    Source(Pieces),
 }
 
 struct Looker<'l> {
     context: &'l VerifyContext,
-    session: &'l mut Session,
-    table: &'l PlannedTable,
+    table_no: usize,
     exported: &'l ExportedTable,
+    shape: Arc<RowShape>,
+    expected: Expected,
+    found: Pieces,
+    reading: Reading,
 }
 
-impl Looker<'_> {
-    async fn each_exported_row(&self, visitor: &mut dyn RowVisitor) -> Result<()> {
-        for chunk in &self.exported.chunks {
-            // A chunk that is gone is told by the check of chunks; its rows count as missing.
-            let Some(object) = ObjectBytes::open(&self.context.store, chunk).await? else {
+/// The rows that differ between the export and the target, at most as many as the options allow.
+pub(crate) async fn against_export(
+    context: &VerifyContext,
+    target: &mut OpenSide,
+    table_no: usize,
+    found: &Buckets,
+) -> Result<Located> {
+    let pieces = Pieces::of(target, table_no);
+    let looker = Looker::new(context, table_no, Expected::Export, pieces)?;
+    let work = async {
+        match looker.exported_buckets(found.bits()).await? {
+            Ok(expected) => looker.locate(&expected, found).await,
+            Err(rest) => Ok(Located {
+                rows: Vec::new(),
+                rest: Some(rest),
+            }),
+        }
+    };
+    target.attend(told(work)).await
+}
+
+/// The same between the source and the target as they are now.
+pub(crate) async fn between(
+    context: &VerifyContext,
+    source: &mut OpenSide,
+    target: &mut OpenSide,
+    table_no: usize,
+    digests: (&Buckets, &Buckets),
+    reading: Reading,
+) -> Result<Located> {
+    let expected = Expected::Source(Pieces::of(source, table_no));
+    let found = Pieces::of(target, table_no);
+    let mut looker = Looker::new(context, table_no, expected, found)?;
+    looker.reading = reading;
+    let work = async {
+        match reading {
+            Reading::Stream => looker.locate(digests.0, digests.1).await,
+            Reading::Pushdown => looker.locate_by_servers().await,
+        }
+    };
+    source.attend(target.attend(told(work))).await
+}
+
+/// That a server no longer answers takes nothing from what its digests have shown already.
+async fn told(work: impl Future<Output = Result<Located>>) -> Result<Located> {
+    match work.await {
+        Err(failure) if matches!(failure.kind(), ErrorKind::Source | ErrorKind::Target) => {
+            let rest = format!("the rows could not be read a second time: {failure:?}");
+            Ok(Located {
+                rows: Vec::new(),
+                rest: Some(rest),
+            })
+        }
+        other => other,
+    }
+}
+
+impl<'l> Looker<'l> {
+    fn new(
+        context: &'l VerifyContext,
+        table_no: usize,
+        expected: Expected,
+        found: Pieces,
+    ) -> Result<Self> {
+        let table = &context.plan.tables[table_no];
+        Ok(Self {
+            context,
+            table_no,
+            exported: context.exported(table_no)?,
+            shape: Arc::new(RowShape::of(table, &context.key)),
+            expected,
+            found,
+            reading: Reading::Stream,
+        })
+    }
+
+    async fn locate_by_servers(&self) -> Result<Located> {
+        let bits = Bits::suiting(self.exported);
+        let Expected::Source(source) = &self.expected else {
+            return Err(Failure::new(ErrorKind::Internal, "no source to digest"));
+        };
+        let (expected, found) =
+            tokio::try_join!(source.digest_buckets(bits), self.found.digest_buckets(bits))?;
+        self.locate(&expected, &found).await
+    }
+
+    async fn locate(&self, expected: &Buckets, found: &Buckets) -> Result<Located> {
+        let row_bytes = self.exported.raw_bytes / self.exported.digest.rows.max(1);
+        let differing = expected.differing(found);
+        let rows_max = rows_max(row_bytes, self.shape.columns.len());
+        let (filter, is_partial) = Filter::choose(expected.bits(), &differing, rows_max);
+        let is_pushed = self.reading == Reading::Pushdown;
+        let (filter, by_server) = match is_pushed {
+            false => (Some(filter), None),
+            true => (None, Some(Arc::new(filter))),
+        };
+        let held = Arc::new(Held::new(self.shape.clone(), filter));
+        let aim = Aim::Hold(held.clone());
+        tokio::try_join!(
+            self.each_expected(&aim, by_server.clone()),
+            self.each_found(&aim, by_server)
+        )?;
+        let (mut rows, count) = held.differing(self.context.options.max_differences);
+        drop((held, aim));
+        // Servers choose rows by their keys, so both versions are at hand.
+        if is_partial && !is_pushed {
+            self.find_twins(&mut rows).await?;
+        }
+        Ok(Located {
+            rest: rest(rows.len(), count, is_partial),
+            rows: self.told(&rows),
+        })
+    }
+
+    fn told(&self, rows: &[Differing]) -> Vec<RowDifference> {
+        let show_values = self.context.options.show_values;
+        let rows = rows.iter().map(|row| row.told(&self.shape, show_values));
+        let mut rows: Vec<RowDifference> = rows.collect();
+        rows.sort_by(|a, b| (&a.key, a.how, &a.row).cmp(&(&b.key, b.how, &b.row)));
+        rows
+    }
+
+    async fn find_twins(&self, rows: &mut [Differing]) -> Result<()> {
+        for party in [Party::Expected, Party::Found] {
+            let twins = Arc::new(Twins::lacking(&self.shape, rows, party));
+            if twins.is_empty() {
                 continue;
-            };
-            let mut source = BytesIn::Object(Box::new(object));
-            let columns = self.table.columns.len();
-            each_row(&mut source, self.table.format, columns, visitor).await?;
+            }
+            let aim = Aim::FindTwins(twins.clone());
+            match party {
+                Party::Expected => self.each_expected(&aim, None).await?,
+                Party::Found => self.each_found(&aim, None).await?,
+            }
+            twins.join(rows, party);
         }
         Ok(())
     }
 
-    async fn each_target_row(&mut self, visitor: &mut dyn RowVisitor) -> Result<()> {
-        each_row_of(self.context, self.session, self.table, visitor).await
-    }
-
-    async fn differing_buckets(&mut self) -> Result<BTreeSet<usize>> {
-        let key = self.context.key.bytes();
-        let mut ours = Buckets::new(key);
-        self.each_exported_row(&mut ours).await?;
-        let mut theirs = Buckets::new(key);
-        self.each_target_row(&mut theirs).await?;
-        let mut held = 0;
-        let mut differing = BTreeSet::new();
-        for (at, (a, b)) in ours.digests.iter().zip(&theirs.digests).enumerate() {
-            if a != b {
-                held += a.rows + b.rows;
-                differing.insert(at);
-                if held > HELD_MAX {
-                    break;
-                }
-            }
-        }
-        Ok(differing)
-    }
-
-    async fn differing_rows(
-        &mut self,
-        buckets: &BTreeSet<usize>,
-    ) -> Result<BTreeMap<RowHash, i64>> {
-        let key = *self.context.key.bytes();
-        let mut counter = Counter {
-            key,
-            buckets,
-            step: 1,
-            counts: BTreeMap::new(),
+    async fn each_found(&self, aim: &Aim, chosen_by_server: Option<Arc<Filter>>) -> Result<()> {
+        let rows = Look::Rows {
+            aim: aim.clone(),
+            party: Party::Found,
+            chosen_by_server,
         };
-        self.each_exported_row(&mut counter).await?;
-        counter.step = -1;
-        self.each_target_row(&mut counter).await?;
-        counter.counts.retain(|_, count| *count != 0);
-        Ok(counter.counts)
+        self.found.look(rows).await
     }
 
-    /// Meets the wanted rows again: exported ones first, then those of the target.
-    async fn fetch(&mut self, wanted: &HashMap<RowHash, i64>) -> Result<Vec<Found>> {
-        let key = self.context.key.clone();
-        let mut found = Vec::new();
-        for (change, sign) in [(RowChange::Missing, 1), (RowChange::Extra, -1)] {
-            let left: HashMap<RowHash, i64> = wanted
-                .iter()
-                .filter(|(_, count)| count.signum() == sign)
-                .map(|(hash, count)| (*hash, count.abs()))
-                .collect();
-            let mut fetcher = Fetcher {
-                key: *key.bytes(),
-                left,
-                rows: Vec::new(),
-            };
-            match change {
-                RowChange::Extra => self.each_target_row(&mut fetcher).await?,
-                RowChange::Missing | RowChange::Changed => {
-                    self.each_exported_row(&mut fetcher).await?;
+    async fn each_expected(&self, aim: &Aim, chosen_by_server: Option<Arc<Filter>>) -> Result<()> {
+        match &self.expected {
+            Expected::Source(source) => {
+                let rows = Look::Rows {
+                    aim: aim.clone(),
+                    party: Party::Expected,
+                    chosen_by_server,
+                };
+                source.look(rows).await
+            }
+            Expected::Export => {
+                let bad = self.over_chunks(&ChunkAim::Rows(aim.clone())).await?;
+                match bad {
+                    0 => Ok(()),
+                    bad => Err(Failure::new(ErrorKind::ChunkCorrupt, self.told_bad(bad))),
                 }
             }
-            for (hash, row) in fetcher.rows {
-                let key = key_of(self.table, &key, &row).await;
-                let row = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-                found.push(Found { change, key, row });
-            }
-        }
-        Ok(found)
-    }
-}
-
-struct Found {
-    change: RowChange,
-    key: Vec<(String, String)>,
-    row: String,
-}
-
-/// A missing and an extra row of the same key are one changed row.
-fn pair_up(rows: Vec<Found>) -> Vec<RowDifference> {
-    let mut differences: Vec<RowDifference> = Vec::new();
-    for found in rows {
-        let twin = (found.change == RowChange::Extra && !found.key.is_empty())
-            .then(|| {
-                differences
-                    .iter_mut()
-                    .find(|other| other.how == RowChange::Missing && other.key == found.key)
-            })
-            .flatten();
-        match twin {
-            Some(twin) => twin.how = RowChange::Changed,
-            None => differences.push(RowDifference {
-                how: found.change,
-                key: found.key,
-                row: found.row,
-            }),
         }
     }
-    differences
+
+    /// Digests of the export by bucket, or why rows of it cannot be told.
+    async fn exported_buckets(&self, bits: Bits) -> Result<Result<Buckets, String>> {
+        let into = Arc::new(Mutex::new(Buckets::new(bits)));
+        let bad = self
+            .over_chunks(&ChunkAim::Digest(into.clone(), bits))
+            .await?;
+        if bad > 0 {
+            return Ok(Err(self.told_bad(bad)));
+        }
+        let buckets = into.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Ok(buckets.clone()))
+    }
+
+    fn told_bad(&self, bad: usize) -> String {
+        format!(
+            "{bad} of {} stored chunks are not what the manifest says, so rows cannot be compared one by one; `towpath verify --chunks` names them",
+            self.exported.chunks.len()
+        )
+    }
+
+    /// Reads the stored chunks; gives how many of them are not what the manifest says.
+    async fn over_chunks(&self, aim: &ChunkAim) -> Result<usize> {
+        let work = Arc::new(ChunkWork {
+            context: self.context.clone(),
+            table_no: self.table_no,
+            exported: self.exported.clone(),
+            next: AtomicUsize::new(0),
+            aim: aim.clone(),
+        });
+        let jobs = self.context.options.jobs.max(1);
+        let mut workers = JoinSet::new();
+        for _ in 0..jobs.min(self.exported.chunks.len()) {
+            workers.spawn(chunk_worker(work.clone()));
+        }
+        let mut bad = 0;
+        while let Some(joined) = workers.join_next().await {
+            bad += joined.map_err(|panic| {
+                Failure::new(ErrorKind::Internal, "a worker of the verification panicked")
+                    .because(panic)
+            })??;
+        }
+        Ok(bad)
+    }
 }
 
-struct Buckets<'k> {
-    key: &'k RowHash,
-    digests: Vec<RowDigest>,
+fn rest(told: usize, count: usize, is_partial: bool) -> Option<String> {
+    let more = count - told;
+    match (is_partial, more) {
+        (true, _) => Some("more rows differ: only some of them were looked at".to_owned()),
+        (false, 0) => None,
+        (false, 1) => Some("1 more row differs".to_owned()),
+        (false, more) => Some(format!("{more} more rows differ")),
+    }
 }
 
-impl<'k> Buckets<'k> {
-    fn new(key: &'k RowHash) -> Self {
-        Self {
-            key,
-            digests: vec![RowDigest::default(); BUCKETS],
+/// What is done with stored chunks.
+#[derive(Clone)]
+enum ChunkAim {
+    Digest(Arc<Mutex<Buckets>>, Bits),
+    Rows(Aim),
+}
+
+struct ChunkWork {
+    context: VerifyContext,
+    table_no: usize,
+    exported: ExportedTable,
+    next: AtomicUsize,
+    aim: ChunkAim,
+}
+
+async fn chunk_worker(work: Arc<ChunkWork>) -> Result<usize> {
+    let mut bad = 0;
+    loop {
+        let at = work.next.fetch_add(1, Ordering::Relaxed);
+        if at >= work.exported.chunks.len() {
+            return Ok(bad);
+        }
+        work.context.stop.check()?;
+        match read_chunk(&work, at).await {
+            Ok(true) => {}
+            Ok(false) => bad += 1,
+            Err(failure) if failure.kind() == ErrorKind::ChunkCorrupt => bad += 1,
+            Err(failure) => return Err(failure),
         }
     }
 }
 
-impl RowVisitor for Buckets<'_> {
-    fn row(&mut self, bytes: &[u8]) {
-        let hash = *blake3::keyed_hash(self.key, bytes).as_bytes();
-        self.digests[bucket_of(&hash)].add_row(&hash);
-    }
-}
-
-struct Counter<'b> {
-    key: RowHash,
-    buckets: &'b BTreeSet<usize>,
-    step: i64,
-    counts: BTreeMap<RowHash, i64>,
-}
-
-impl RowVisitor for Counter<'_> {
-    fn row(&mut self, bytes: &[u8]) {
-        let hash = *blake3::keyed_hash(&self.key, bytes).as_bytes();
-        if self.buckets.contains(&bucket_of(&hash)) {
-            *self.counts.entry(hash).or_default() += self.step;
+/// Whether the chunk is there and, where that is looked at, holds the rows that it should.
+async fn read_chunk(work: &ChunkWork, at: usize) -> Result<bool> {
+    let chunk = &work.exported.chunks[at];
+    let table = &work.context.plan.tables[work.table_no];
+    let Some(object) = ObjectBytes::open(&work.context.store, chunk).await? else {
+        return Ok(false);
+    };
+    let mut source = BytesIn::Object(Box::new(object));
+    let (columns, key) = (table.columns.len(), work.context.key.bytes());
+    match &work.aim {
+        ChunkAim::Rows(aim) => {
+            let mut visitor = aim.visitor(key, Party::Expected);
+            each_row(&mut source, table.format, columns, visitor.as_mut()).await?;
+            Ok(true)
         }
-    }
-}
-
-struct Fetcher {
-    key: RowHash,
-    left: HashMap<RowHash, i64>,
-    rows: Vec<(RowHash, Vec<u8>)>,
-}
-
-impl RowVisitor for Fetcher {
-    fn row(&mut self, bytes: &[u8]) {
-        let hash = *blake3::keyed_hash(&self.key, bytes).as_bytes();
-        if let Some(count) = self.left.get_mut(&hash)
-            && *count > 0
-        {
-            *count -= 1;
-            self.rows.push((hash, bytes.to_vec()));
+        ChunkAim::Digest(into, bits) => {
+            let mut hasher = RowHasher::handing_to(key, Buckets::new(*bits));
+            each_row(&mut source, table.format, columns, &mut hasher).await?;
+            let buckets = hasher.finish();
+            into.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .add(&buckets);
+            Ok(buckets.total() == chunk.digest)
         }
     }
 }

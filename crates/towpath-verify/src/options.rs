@@ -3,15 +3,20 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use towpath_model::connection::ConnectionUrl;
+use towpath_model::connection::{ConnectionUrl, Side};
 use towpath_model::digest::RunKey;
 use towpath_model::event::Events;
 use towpath_model::manifest::{ExportedTable, Manifest};
 use towpath_model::plan::Plan;
+use towpath_model::rehearsal::LeftAlone;
 use towpath_model::stop::Stop;
+use towpath_model::verification::{Measure, Reading};
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_postgres::SessionOptions;
 use towpath_store::RunStore;
+
+use crate::access::AccessOptions;
+use crate::health::HealthOptions;
 
 /// What can be looked at, each alone or together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,11 +29,40 @@ pub enum Level {
     Sequences,
     /// Structure of the target against what the schema report promises.
     Schema,
+    /// How many rows every table of the target holds against the manifest.
+    Counts,
+    /// What roles see and may do on the target against the source.
+    Access,
+    /// The target's health after the move.
+    Health,
 }
 
 impl Level {
-    /// All of them.
+    /// Those that are looked at when none is named. Together they prove the copy, and the gate of
+    /// the cutover wants them all.
     pub const ALL: [Level; 4] = [Level::Chunks, Level::Rows, Level::Sequences, Level::Schema];
+
+    /// Those that there are, in the order they are looked at and shown.
+    pub const EVERY: [Level; 7] = [
+        Level::Chunks,
+        Level::Counts,
+        Level::Rows,
+        Level::Sequences,
+        Level::Schema,
+        Level::Access,
+        Level::Health,
+    ];
+
+    /// Whether these levels together prove the copy.
+    pub fn prove_the_copy(levels: &BTreeSet<Level>) -> bool {
+        Level::ALL.iter().all(|level| levels.contains(level))
+    }
+
+    /// The level of a word.
+    pub fn named(label: &str) -> Option<Self> {
+        let mut every = Level::EVERY.into_iter();
+        every.find(|level| level.label() == label)
+    }
 
     /// The word for it.
     pub const fn label(self) -> &'static str {
@@ -37,6 +71,9 @@ impl Level {
             Level::Rows => "rows",
             Level::Sequences => "sequences",
             Level::Schema => "schema",
+            Level::Counts => "counts",
+            Level::Access => "access",
+            Level::Health => "health",
         }
     }
 }
@@ -48,10 +85,24 @@ pub struct VerifyOptions {
     pub levels: BTreeSet<Level>,
     /// Objects and tables looked at at once.
     pub jobs: usize,
-    /// How to connect.
+    /// How to connect to the target.
     pub session: SessionOptions,
+    /// How to connect to the source.
+    pub source_session: SessionOptions,
     /// Differing rows named per table.
     pub max_differences: usize,
+    /// What rows of the target are compared with.
+    pub measure: Measure,
+    /// Who digests rows.
+    pub reading: Reading,
+    /// Whether differences tell values of rows.
+    pub show_values: bool,
+    /// What the level `access` needs to know.
+    pub access: AccessOptions,
+    /// What the level `health` needs to know.
+    pub health: HealthOptions,
+    /// What a rehearsal has left as it was, and is not compared.
+    pub left_alone: LeftAlone,
 }
 
 /// Everything that every worker of a verification shares.
@@ -59,6 +110,8 @@ pub struct VerifyOptions {
 pub struct VerifyContext {
     /// Target; a verification of chunks alone needs none.
     pub target: Option<ConnectionUrl>,
+    /// Source, for what looks at both sides.
+    pub source: Option<ConnectionUrl>,
     /// Run store.
     pub store: RunStore,
     /// Plan.
@@ -76,6 +129,28 @@ pub struct VerifyContext {
 }
 
 impl VerifyContext {
+    /// How to connect to a side, under a name that a person finds in `pg_stat_activity`.
+    pub(crate) fn session_options(&self, side: Side, name: &str) -> SessionOptions {
+        let mut options = match side {
+            Side::Source => self.options.source_session.clone(),
+            Side::Target => self.options.session.clone(),
+        };
+        options.application_name = format!("towpath/{}/{name}", self.plan.run);
+        options
+    }
+
+    /// The target, which every level but `chunks` needs.
+    pub(crate) fn target(&self) -> Result<&ConnectionUrl> {
+        let target = self.target.as_ref();
+        target.ok_or_else(|| Failure::new(ErrorKind::Internal, "no target to verify"))
+    }
+
+    /// The source, where the levels or the measure need it.
+    pub(crate) fn source(&self) -> Result<&ConnectionUrl> {
+        let source = self.source.as_ref();
+        source.ok_or_else(|| Failure::new(ErrorKind::Internal, "no source to verify against"))
+    }
+
     /// What was exported of a table of the plan, by its number there. The manifest lists tables in
     /// the plan's order.
     pub(crate) fn exported(&self, table_no: usize) -> Result<&ExportedTable> {

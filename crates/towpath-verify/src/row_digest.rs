@@ -20,20 +20,44 @@ const SHORT: usize = 16;
 struct Padded {
     blocks: usize,
     from: usize,
+    /// Bytes of the row, without its padding.
+    length: usize,
+}
+
+/// Takes rows with their hashes.
+pub(crate) trait HashedRows: Send {
+    /// One row.
+    fn take(&mut self, hash: &[u8; 32], row: &[u8]);
+}
+
+impl HashedRows for RowDigest {
+    fn take(&mut self, hash: &[u8; 32], _: &[u8]) {
+        self.add_row(hash);
+    }
 }
 
 /// Sums the keyed hashes of rows.
-pub(crate) struct RowDigester {
+pub(crate) type RowDigester = RowHasher<RowDigest>;
+
+/// Hashes rows, and hands them on.
+pub(crate) struct RowHasher<T> {
     key: [u8; 32],
     key_words: [u32; 8],
     platform: Platform,
     bytes: Vec<u8>,
     rows: Vec<Padded>,
-    digest: RowDigest,
+    taker: T,
 }
 
 impl RowDigester {
     pub(crate) fn new(key: &[u8; 32]) -> Self {
+        Self::handing_to(key, RowDigest::default())
+    }
+}
+
+impl<T: HashedRows> RowHasher<T> {
+    /// Hands rows to this one.
+    pub(crate) fn handing_to(key: &[u8; 32], taker: T) -> Self {
         let word = |at: usize| {
             let byte = |of: usize| u32::from(key[at * 4 + of]) << (8 * of);
             byte(0) | byte(1) | byte(2) | byte(3)
@@ -44,14 +68,14 @@ impl RowDigester {
             platform: Platform::detect(),
             bytes: Vec::new(),
             rows: Vec::new(),
-            digest: RowDigest::default(),
+            taker,
         }
     }
 
-    /// The digest of all rows seen.
-    pub(crate) fn finish(mut self) -> RowDigest {
+    /// Who was handed all rows seen.
+    pub(crate) fn finish(mut self) -> T {
         self.hash_gathered();
-        self.digest
+        self.taker
     }
 
     fn hash_gathered(&mut self) {
@@ -61,8 +85,9 @@ impl RowDigester {
             for together in alike.chunks(MAX_SIMD_DEGREE) {
                 let hashes = &mut hashes[..32 * together.len()];
                 self.compress(together, hashes);
-                for hash in hashes.as_chunks::<32>().0 {
-                    self.digest.add_row(hash);
+                for (row, hash) in together.iter().zip(hashes.as_chunks::<32>().0) {
+                    let bytes = &self.bytes[row.from..row.from + row.length];
+                    self.taker.take(hash, bytes);
                 }
             }
         }
@@ -107,7 +132,11 @@ impl RowDigester {
     }
 }
 
-impl RowVisitor for RowDigester {
+impl<T: HashedRows> RowVisitor for RowHasher<T> {
+    fn end(&mut self) {
+        self.hash_gathered();
+    }
+
     fn row(&mut self, row: &[u8]) {
         const PADDING: [u8; 64] = {
             let mut padding = [0; 64];
@@ -119,11 +148,15 @@ impl RowVisitor for RowDigester {
         if blocks > SHORT {
             let mut alone = blake3::Hasher::new_keyed(&self.key);
             alone.update(row).update(padding);
-            self.digest.add_row(alone.finalize().as_bytes());
+            self.taker.take(alone.finalize().as_bytes(), row);
             return;
         }
         let from = self.bytes.len();
-        self.rows.push(Padded { blocks, from });
+        self.rows.push(Padded {
+            blocks,
+            from,
+            length: row.len(),
+        });
         self.bytes.extend_from_slice(row);
         self.bytes.extend_from_slice(padding);
         if self.bytes.len() >= GATHERED_BYTES || self.rows.len() >= GATHERED_ROWS {

@@ -1,18 +1,21 @@
 //! The verification as a whole.
 
-use towpath_model::connection::Side;
+use towpath_model::connection::{ConnectionUrl, Side};
+use towpath_model::custody::{Chain, Link};
 use towpath_model::digest::Hash;
 use towpath_model::event::{Stage, Unit};
-use towpath_model::manifest::Manifest;
+use towpath_model::manifest::{FileEntry, Manifest};
 use towpath_model::plan::Plan;
 use towpath_model::schema::{ExpectedStructure, SchemaReport};
-use towpath_model::verification::{Difference, Verification};
+use towpath_model::verification::{Difference, Measure, Verification};
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_postgres::{Session, structure as catalog_structure};
 use towpath_store::RunStore;
 
 use crate::options::{Level, VerifyContext};
-use crate::{chunks, coverage, sequences, structure, tables};
+use crate::{
+    access, chunks, counts, coverage, custody, health, live, sequences, structure, tables,
+};
 
 /// Reads the manifest and proves that nobody edited it. `expected_root` is what the operator
 /// demanded with `--expect-manifest`; `plan_hash` is the hash of the stored plan.
@@ -66,52 +69,95 @@ pub async fn verify(
 ) -> Result<Verification> {
     let levels = &context.options.levels;
     let bytes = context.manifest.raw_bytes();
-    let passes = [Level::Chunks, Level::Rows]
+    let passes = [Level::Chunks, Level::Counts, Level::Rows]
         .iter()
         .filter(|l| levels.contains(l))
         .count();
     context
         .events
         .start(Stage::Verify, bytes * passes as u64, Unit::Bytes);
-    let mut verification = Verification {
-        run: context.plan.run.clone(),
-        manifest: context.manifest.root,
-        began_at,
-        ended_at: String::new(),
-        levels: levels
-            .iter()
-            .map(|level| level.label().to_owned())
-            .collect(),
-        chunks_checked: 0,
-        tables: Vec::new(),
-        sequences_checked: 0,
-        objects_checked: 0,
-        differences: Vec::new(),
-    };
+    let mut verification = begin(context, began_at);
+    let broken = custody::broken_documents(&verification.chain);
+    verification.differences.extend(broken);
     if levels.contains(&Level::Chunks) {
         check_files(context, &mut verification).await?;
-        let (checked, differences) = chunks::check(context).await?;
-        verification.chunks_checked = checked;
-        verification.differences.extend(differences);
+        let found = chunks::check(context).await?;
+        verification.chunks_checked = found.links.len() as u64;
+        custody::enter_chunks(&mut verification.chain, found.links);
+        verification.differences.extend(found.differences);
     }
-    if let Some(target) = &context.target {
-        if levels.contains(&Level::Rows) {
-            verification.differences.extend(gaps(context).await?);
-            let proof = tables::prove_side(context, target, Side::Target).await?;
-            verification.tables = proof.tables;
-            verification.differences.extend(proof.differences);
-        }
-        if levels.contains(&Level::Sequences) || levels.contains(&Level::Schema) {
-            let mut options = context.options.session.clone();
-            options.application_name = format!("towpath/{}/verify", context.plan.run);
-            let mut session = Session::connect(target, Side::Target, &options).await?;
-            check_catalog(context, &mut session, &mut verification).await?;
-            session.close().await;
-        }
+    if levels.contains(&Level::Counts) {
+        let proof = counts::check(context, context.target()?).await?;
+        verification.counts = proof.counts;
+        verification.differences.extend(proof.differences);
+    }
+    if levels.contains(&Level::Rows) {
+        check_rows(context, &mut verification).await?;
+    }
+    if levels.contains(&Level::Sequences) || levels.contains(&Level::Schema) {
+        let options = context.session_options(Side::Target, "verify");
+        let mut session = Session::connect(context.target()?, Side::Target, &options).await?;
+        check_catalog(context, &mut session, &mut verification).await?;
+        session.close().await;
+    }
+    if levels.contains(&Level::Access) {
+        let proof = access::check(context).await?;
+        let differences = proof.differences.iter().cloned().map(Difference::Access);
+        verification.differences.extend(differences);
+        verification.access = Some(proof);
+    }
+    if levels.contains(&Level::Health) {
+        let proof = health::check(context).await?;
+        let findings = proof.findings().map(Difference::Health);
+        verification.differences.extend(findings);
+        verification.health = Some(proof);
     }
     verification.ended_at = now();
     context.events.finish(Stage::Verify);
     Ok(verification)
+}
+
+/// A verification that has looked at documents only.
+fn begin(context: &VerifyContext, began_at: String) -> Verification {
+    let levels = context.options.levels.iter();
+    Verification {
+        run: context.plan.run.clone(),
+        rehearsal: None,
+        manifest: context.manifest.root,
+        source_database: context.source.as_ref().map(ConnectionUrl::identity),
+        target_database: context.target.as_ref().map(ConnectionUrl::identity),
+        began_at,
+        ended_at: String::new(),
+        levels: levels.map(|level| level.label().to_owned()).collect(),
+        source: context.options.measure,
+        reading: context.options.reading,
+        chunks_checked: 0,
+        tables: Vec::new(),
+        live: Vec::new(),
+        counts: Vec::new(),
+        sequences_checked: 0,
+        objects_checked: 0,
+        access: None,
+        health: None,
+        differences: Vec::new(),
+        chain: Chain::begin(&context.manifest, &context.plan),
+        signature: None,
+    }
+}
+
+async fn check_rows(context: &VerifyContext, verification: &mut Verification) -> Result<()> {
+    verification.differences.extend(gaps(context).await?);
+    if context.options.measure == Measure::Live {
+        let proof = Box::pin(live::prove_live(context)).await?;
+        verification.live = proof.tables;
+        verification.differences.extend(proof.differences);
+        return Ok(());
+    }
+    let proof = tables::prove_side(context, context.target()?, Side::Target).await?;
+    custody::enter_rows(&mut verification.chain, &proof);
+    verification.tables = proof.tables;
+    verification.differences.extend(proof.differences);
+    Ok(())
 }
 
 /// Tables that the target must have and the plan does not copy. What is expected is let go again
@@ -146,8 +192,9 @@ async fn check_catalog(
         session.begin_reading().await?;
         let found = catalog_structure::read(session).await?;
         session.rollback().await?;
-        verification.objects_checked = expected.structure.objects.len() as u64;
-        let differences = structure::compare_with_expected(&expected.structure, &report, &found);
+        let expected = context.options.left_alone.expected(expected.structure);
+        verification.objects_checked = expected.objects.len() as u64;
+        let differences = structure::compare_with_expected(&expected, &report, &found);
         verification
             .differences
             .extend(differences.into_iter().map(Difference::Structure));
@@ -157,16 +204,15 @@ async fn check_catalog(
 
 /// Schema files of the store against the manifest.
 async fn check_files(context: &VerifyContext, verification: &mut Verification) -> Result<()> {
-    for file in &context.manifest.files {
-        let found = context
-            .store
-            .get(&file.key)
-            .await?
-            .map(|bytes| Hash::of(&bytes));
-        if found != Some(file.hash) {
+    for custody in &mut verification.chain.files {
+        let FileEntry { key, hash } = &custody.file;
+        let found = context.store.get(key).await?;
+        let found = found.map(|bytes| Hash::of(&bytes));
+        custody.stored = Link::compare(&Some(*hash), &found);
+        if !custody.stored.is_held() {
             verification.differences.push(Difference::FileCorrupt {
-                key: file.key.clone(),
-                expected: file.hash,
+                key: key.clone(),
+                expected: *hash,
                 found,
             });
         }

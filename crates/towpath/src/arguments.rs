@@ -75,6 +75,8 @@ pub enum Command {
     Diff(DiffArguments),
     /// Plan, export, load and verify; stops at the cutover gate; the same command resumes
     Run(RunArguments),
+    /// Do all of a run into a scratch database that is dropped afterwards
+    Rehearse(RehearseArguments),
     /// Export to the run store only; with --schema-only, write the clean schema as SQL files
     Export(ExportArguments),
     /// Load a sealed export into the target
@@ -87,7 +89,7 @@ pub enum Command {
     Rollback(RollbackArguments),
     /// Show where a run is
     Status(RunSelector),
-    /// Write the report of a run as Markdown and JSON
+    /// Write the report of a run as HTML, Markdown and JSON
     Report(ReportArguments),
     /// Look at the configuration
     Config {
@@ -150,6 +152,33 @@ pub struct RunArguments {
     #[arg(short, long)]
     pub yes: bool,
     /// Drop everything in the target database of this name first
+    #[arg(long, value_name = "DATABASE")]
+    pub replace: Option<String>,
+}
+
+/// Arguments of `rehearse`.
+#[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
+pub struct RehearseArguments {
+    /// Load the export of this sealed run instead of a fresh one; the source is not read
+    #[arg(long, value_name = "RUN", conflicts_with = "replace")]
+    pub from: Option<String>,
+    /// Do not ask; needed where there is no terminal
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Verify at every level, as `towpath verify --all` does: access and health, too
+    #[arg(long)]
+    pub all: bool,
+    /// Let the scratch database stay, to look at it; --clean drops it
+    #[arg(long)]
+    pub keep: bool,
+    /// Drop what earlier rehearsals have left, kept databases too, and stop
+    #[arg(long, conflicts_with_all = ["from", "yes", "all", "keep", "replace"])]
+    pub clean: bool,
+    /// The run will clear the target database of this name: what it holds fails no check
     #[arg(long, value_name = "DATABASE")]
     pub replace: Option<String>,
 }
@@ -219,6 +248,9 @@ pub struct VerifyArguments {
     /// Look at the stored objects (needs no database)
     #[arg(long)]
     pub chunks: bool,
+    /// Count the rows of every table on the target: a quick look, which proves numbers only
+    #[arg(long)]
+    pub counts: bool,
     /// Look at the rows of every table
     #[arg(long)]
     pub rows: bool,
@@ -228,9 +260,90 @@ pub struct VerifyArguments {
     /// Look at the structure
     #[arg(long)]
     pub schema: bool,
+    /// Look at what roles see and may do, on the source and on the target
+    #[arg(long)]
+    pub access: bool,
+    /// Go through the checklist after a move
+    #[arg(long)]
+    pub health: bool,
+    /// Look at all of these; without any: at chunks, rows, sequences and schema
+    #[arg(long, conflicts_with_all = LEVELS)]
+    pub all: bool,
+    /// Compare rows with the export, or with what the source holds now [default: manifest]
+    #[arg(long, value_enum, value_name = "MEASURE")]
+    pub source: Option<MeasureArgument>,
+    /// Read rows and digest them here, or let both servers digest their own [default: stream]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub read: Option<ReadingArgument>,
+    /// Tell the values of columns that differ, and texts of queries
+    #[arg(long)]
+    pub show_values: bool,
+    /// Plan the N (20) slowest queries of the source's pg_stat_statements on both sides; their texts
+    /// may hold personal data, so they are read on demand only
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "20",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub explain_queries: Option<u32>,
+    /// Run those of them that have no parameters and call nothing volatile, too, read-only, and
+    /// compare how long they take
+    #[arg(long)]
+    pub analyze_queries: bool,
+    /// Differing rows named per table; instead of verify.max_differences
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_differences: Option<u32>,
     /// Demand this root hash of the manifest
     #[arg(long, value_name = "HASH")]
     pub expect_manifest: Option<String>,
+    /// Look and tell, and write nothing: no evidence, no journal, no lease. To try a whole run,
+    /// `towpath rehearse`
+    #[arg(long, conflicts_with = "evidence")]
+    pub dry_run: bool,
+    /// Check the evidence of an earlier verification: no database, and no store when it is signed
+    /// by an ed25519 key
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = LEVELS,
+        conflicts_with_all = ["all", "source", "read", "show_values", "max_differences", "explain_queries", "analyze_queries", "dry_run"]
+    )]
+    pub evidence: Option<PathBuf>,
+    /// Demand that this ed25519 key signed the evidence: a file, or 64 hex digits
+    #[arg(long, value_name = "KEY", requires = "evidence")]
+    pub public_key: Option<String>,
+}
+
+/// The flags that name a level.
+const LEVELS: [&str; 7] = [
+    "chunks",
+    "counts",
+    "rows",
+    "sequences",
+    "schema",
+    "access",
+    "health",
+];
+
+/// What rows are compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MeasureArgument {
+    /// What was exported
+    Manifest,
+    /// What the source holds now; for a source that accepts no writes
+    Live,
+}
+
+/// Who digests rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReadingArgument {
+    /// towpath
+    Stream,
+    /// Each server its own
+    Pushdown,
 }
 
 /// Arguments of `cutover`.
@@ -268,7 +381,7 @@ pub struct ReportArguments {
     /// Run id; the current run when left out
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
-    /// Directory to write report.md and report.json to
+    /// Directory to write report.html, report.md and report.json to
     #[arg(short, long, value_name = "DIRECTORY")]
     pub output: Option<PathBuf>,
 }

@@ -18,6 +18,12 @@ pub fn now_s() -> u64 {
     u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0)
 }
 
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let nanoseconds = OffsetDateTime::now_utc().unix_timestamp_nanos();
+    u64::try_from(nanoseconds / 1_000_000).unwrap_or(0)
+}
+
 /// Random bytes of the operating system.
 pub fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];

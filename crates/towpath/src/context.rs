@@ -9,6 +9,7 @@ use towpath_model::event::Events;
 use towpath_model::inventory::ServerFacts;
 use towpath_model::manifest::Codec;
 use towpath_model::plan::{Plan, PlannedJobs};
+use towpath_model::rehearsal::LeftAlone;
 use towpath_model::stop::Stop;
 use towpath_model::{ErrorKind, Failure, Result, RunId};
 use towpath_plan::{Machine, choose_jobs};
@@ -44,6 +45,17 @@ pub struct Context {
     pub stop: Stop,
     /// State of this machine.
     pub local: LocalState,
+    /// Set while a rehearsal is at work: everything that goes to the target goes elsewhere.
+    pub rehearsing: Option<Rehearsing>,
+}
+
+/// Where a rehearsal is at work.
+#[derive(Debug, Clone)]
+pub struct Rehearsing {
+    /// The scratch database, on the target's server.
+    pub database: String,
+    /// What is of the server and was there before.
+    pub left_alone: LeftAlone,
 }
 
 impl Context {
@@ -61,6 +73,7 @@ impl Context {
             stop: Stop::default(),
             local,
             settings,
+            rehearsing: None,
         })
     }
 
@@ -119,9 +132,28 @@ impl Context {
         self.settings.path(&format!("{side}.root_cert"))
     }
 
-    /// URL of a side.
+    /// URL of a side. That of the target leads to the scratch database while a rehearsal is at
+    /// work: whatever asks for the target cannot reach the real one by mistake.
     pub fn url(&self, side: Side) -> Result<ConnectionUrl> {
-        self.settings.url(side)
+        let mut url = self.settings.url(side)?;
+        if let (Side::Target, Some(rehearsing)) = (side, &self.rehearsing) {
+            url.database.clone_from(&rehearsing.database);
+        }
+        Ok(url)
+    }
+
+    /// This context for a rehearsal.
+    pub fn rehearsing(&self, rehearsing: Rehearsing) -> Self {
+        Self {
+            rehearsing: Some(rehearsing),
+            ..self.clone()
+        }
+    }
+
+    /// What is not to be changed nor compared; nothing unless a rehearsal is at work.
+    pub fn left_alone(&self) -> LeftAlone {
+        let rehearsing = self.rehearsing.as_ref();
+        rehearsing.map_or_else(LeftAlone::default, |it| it.left_alone.clone())
     }
 
     /// Work done at once on a plan: decided by each process, because the next one may run elsewhere

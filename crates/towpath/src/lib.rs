@@ -22,6 +22,7 @@ mod report;
 mod run_files;
 mod run_state;
 mod settings;
+mod signing;
 mod table;
 
 use std::process::ExitCode;

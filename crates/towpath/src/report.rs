@@ -1,6 +1,12 @@
-//! The report of a run: gathered from its store, written as JSON and Markdown.
+//! The report of a run: gathered from its store, written as JSON, and for people as HTML and Markdown.
 
+mod chart;
+mod content;
+pub mod html;
 pub mod markdown;
+mod page;
+#[cfg(test)]
+mod sample;
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
@@ -10,11 +16,11 @@ use std::path::{Path, PathBuf};
 use towpath_model::journal::RunStage;
 use towpath_model::manifest::Manifest;
 use towpath_model::report::Report;
-use towpath_model::verification::Verification;
 use towpath_model::{ErrorKind, Failure, Result, document};
 use towpath_store::{RunStore, read_journal};
 
 use crate::clock;
+use crate::commands::rehearse;
 use crate::context::Context;
 use crate::pipeline::verifying;
 use crate::run_files;
@@ -22,7 +28,9 @@ use crate::run_state::RunState;
 
 /// Where a report was written.
 pub struct ReportPaths {
-    /// For people.
+    /// For people: one page, to open in a browser.
+    pub html: PathBuf,
+    /// For people, as text.
     pub markdown: PathBuf,
     /// For programs.
     pub json: PathBuf,
@@ -34,7 +42,7 @@ pub async fn write(
     store: &RunStore,
     directory: Option<&Path>,
 ) -> Result<ReportPaths> {
-    let report = gather(store).await?;
+    let report = gather(context, store).await?;
     let directory = match directory {
         Some(directory) => directory.to_owned(),
         None => context.local.report_directory(store.run()),
@@ -53,6 +61,7 @@ pub async fn write(
         .create(&directory)
         .map_err(|cause| file(&directory, cause))?;
     let paths = ReportPaths {
+        html: directory.join("report.html"),
         markdown: directory.join("report.md"),
         json: directory.join("report.json"),
     };
@@ -69,6 +78,8 @@ pub async fn write(
     private(&paths.json, &document::render(&report)?).map_err(|cause| file(&paths.json, cause))?;
     private(&paths.markdown, markdown::render(&report).as_bytes())
         .map_err(|cause| file(&paths.markdown, cause))?;
+    private(&paths.html, html::render(&report).as_bytes())
+        .map_err(|cause| file(&paths.html, cause))?;
     Ok(paths)
 }
 
@@ -76,18 +87,21 @@ pub async fn write(
 /// already, so a disk that is full is a warning here.
 pub async fn tell(context: &Context, store: &RunStore) {
     match write(context, store, None).await {
-        Ok(paths) => eprintln!("report: {}", paths.markdown.display()),
+        Ok(paths) => eprintln!("report: {}", paths.html.display()),
         Err(failure) => eprintln!("warning: no report: {failure:?}"),
     }
 }
 
-async fn gather(store: &RunStore) -> Result<Report> {
+async fn gather(context: &Context, store: &RunStore) -> Result<Report> {
     let plan = run_files::require_plan(store).await?.plan;
     let state = RunState::of(&read_journal(store).await?);
-    let manifest: Option<Manifest> = store.get_document("manifest.json").await?;
-    let latest = store
-        .latest_numbered::<Verification>(verifying::FOLDER)
-        .await?;
+    // A rehearsal of a sealed run has loaded that run's rows.
+    let rows = match plan.rehearsal.as_ref().and_then(|it| it.from.as_ref()) {
+        Some(run) => &context.open_store(run).await?,
+        None => store,
+    };
+    let manifest: Option<Manifest> = rows.get_document("manifest.json").await?;
+    let latest = verifying::latest(store).await?;
     let switched = match state.stage {
         Some(RunStage::Switched) => "switched",
         Some(RunStage::RolledBack) => "restored",
@@ -108,11 +122,12 @@ async fn gather(store: &RunStore) -> Result<Report> {
         written_at: clock::now(),
         stage: state.stage.unwrap_or(RunStage::Planned),
         plan: plan.as_ref().clone(),
-        schema: run_files::schema_report(store).await?,
+        schema: run_files::schema_report(rows).await?,
         manifest,
         verification: latest.map(|(_, verification)| verification),
         bindings,
         target_snapshot: state.target_snapshot,
         timings: state.timings,
+        rehearsal: store.get_document(rehearse::KEY).await?,
     })
 }

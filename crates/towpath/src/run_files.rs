@@ -103,6 +103,15 @@ pub async fn begin(store: &RunStore, plan: &Plan, schema: &CleanSchema) -> Resul
     })
 }
 
+/// Stores what the rehearsal of another run's export begins with: the schema stays with that run.
+pub async fn begin_rehearsal(store: &RunStore, plan: &Plan) -> Result<()> {
+    let key = KeyDocument {
+        key: RunKey::new(clock::random()?),
+    };
+    store.put_document(RUN_KEY, &key).await?;
+    store.put_document(PLAN, plan).await
+}
+
 /// The run's key.
 pub async fn key(store: &RunStore) -> Result<RunKey> {
     Ok(store.require_document::<KeyDocument>(RUN_KEY).await?.key)

@@ -99,10 +99,15 @@ impl RunState {
             Entry::TargetSnapshot { identifier } => {
                 self.target_snapshot = Some(identifier.clone());
             }
-            Entry::Timing { what, millis } => {
+            Entry::Timing {
+                what,
+                millis,
+                began_at_ms,
+            } => {
                 self.timings.push(Timing {
                     what: what.clone(),
                     millis: *millis,
+                    began_at_ms: *began_at_ms,
                 });
             }
             Entry::SwitchIntent { .. } | Entry::SwitchDone { .. } | Entry::UndoDone { .. } => {}

@@ -148,6 +148,23 @@ fn every_check_has_its_section() {
     assert_eq!(found, checks_in_the_code());
 }
 
+#[test]
+fn every_health_check_has_its_section() {
+    let sections = sections(&read("docs/reference/health-checks.md"));
+    let found: BTreeSet<String> = sections.into_keys().collect();
+    let mut checks = BTreeSet::new();
+    let folder = project().join("crates/towpath-verify/src/health");
+    for entry in std::fs::read_dir(folder).expect("the folder of health checks") {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for line in text.lines() {
+            if let Some((_, rest)) = line.split_once("const CHECK: &str = \"") {
+                checks.insert(rest.trim_end_matches("\";").to_owned());
+            }
+        }
+    }
+    assert_eq!(found, checks);
+}
+
 /// Ids of checks as the sources spell them: constants in the plan, literals where RDS is asked.
 fn checks_in_the_code() -> BTreeSet<String> {
     let mut checks = names(["source-tls", "target-tls"]);

@@ -162,20 +162,62 @@ impl Bench {
         });
     }
 
-    /// What a server can say of its own rows: their number and the sum of a 64-bit hash of each.
+    /// What the target can say of its own rows: their number and the sum of a 64-bit hash of each.
     pub fn hash_target(&self, data: &Dataset) {
-        let tables = Mutex::new(data.tables.iter());
-        let next = || tables.lock().expect("no thread panicked").next();
-        at_once(|| {
-            let mut target = Wire::connect(self.target.port(), self.target.user(), TARGET);
-            while let Some(table) = next() {
-                target.run(&format!(
-                    "select count(*), sum(hashtextextended(t::text, 0)) from {} t",
-                    table.name
-                ));
-            }
+        hash(&self.target, TARGET, data);
+    }
+
+    /// The same of both servers at once.
+    pub fn hash_both(&self, data: &Dataset) {
+        std::thread::scope(|scope| {
+            scope.spawn(|| hash(&self.source, &data.database, data));
+            scope.spawn(|| hash(&self.target, TARGET, data));
         });
     }
+
+    /// Changes one value in the middle of the biggest table of the target. None that is in a key.
+    pub fn change_one_row(&self, data: &Dataset) {
+        let table = &data.tables[0].name;
+        let column = self.target.psql_superuser(
+            TARGET,
+            &format!(
+                "select quote_ident(a.attname)
+                   from pg_attribute a
+                  where a.attrelid = '{table}'::regclass
+                    and a.atttypid in ('int4'::regtype, 'int8'::regtype)
+                    and a.attnum > 0
+                    and a.attgenerated = ''
+                    and not exists (select from pg_constraint c
+                                     where c.conrelid = a.attrelid and a.attnum = any (c.conkey))
+                  order by a.attnum
+                  limit 1"
+            ),
+        );
+        let column = column.trim();
+        assert!(!column.is_empty(), "{table} has a number outside of keys");
+        self.target.psql_superuser(
+            TARGET,
+            &format!(
+                "update {table} set {column} = coalesce({column}, 0) + 1
+                  where ctid = (select ctid from {table}
+                                 offset (select count(*) / 2 from {table}) limit 1)"
+            ),
+        );
+    }
+}
+
+fn hash(server: &KeptServer, database: &str, data: &Dataset) {
+    let tables = Mutex::new(data.tables.iter());
+    let next = || tables.lock().expect("no thread panicked").next();
+    at_once(|| {
+        let mut wire = Wire::connect(server.port(), server.user(), database);
+        while let Some(table) = next() {
+            wire.run(&format!(
+                "select count(*), sum(hashtextextended(t::text, 0)) from {} t",
+                table.name
+            ));
+        }
+    });
 }
 
 /// The same work in as many threads as there are jobs.

@@ -124,7 +124,12 @@ impl Results {
             ("indexes", "indexes"),
             ("foreign_keys", "foreign keys"),
             ("verify", "`verify`"),
+            ("verify_rows", "`verify --rows`"),
             ("server_hash", "server's own hash"),
+            ("verify_live", "`verify --rows --source live`"),
+            ("verify_pushdown", "with `--read pushdown`"),
+            ("server_hash_both", "both servers' own hash"),
+            ("locate", "`verify --rows` that finds one row"),
         ];
         let parts = names.iter().filter_map(|(name, label)| {
             let value = self.median(set, tool, name)?;
@@ -178,11 +183,19 @@ impl Results {
             of("memory_mib"),
             200.0,
         ));
-        demands.push(Demand::new(
-            format!("{set}: `verify` over the server's own 64-bit hash"),
-            per(of("verify"), of("server_hash")),
-            1.0,
-        ));
+        for (what, name, beside, limit) in [
+            ("`verify`", "verify", "server_hash", 1.0),
+            ("`verify --rows`", "verify_rows", "server_hash", 1.0),
+            ("live", "verify_live", "server_hash_both", 1.0),
+            ("pushdown", "verify_pushdown", "server_hash_both", 1.5),
+        ] {
+            let what = format!("{set}: {what} over the servers' own 64-bit hash");
+            demands.push(Demand::new(what, per(of(name), of(beside)), limit));
+        }
+        let what = format!("{set}: a row located, over nothing to locate");
+        let located = per(of("locate"), of("verify_rows"));
+        // The first pass, and at most twice as much again.
+        demands.push(Demand::new(what, located, 3.0));
         demands
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use towpath_tests::{Installation, S3Server};
+use towpath_tests::{Installation, S3Server, Watched};
 
 use crate::bench::{Bench, Cpu, JOBS};
 use crate::datasets::Dataset;
@@ -171,15 +171,47 @@ impl<'a> Site<'a> {
         }
         if self.towpath.verify {
             bench.expect_loaded(data, "towpath run");
-            let mut command = self.command(&["verify", &self.run_id()]);
-            let (ended, cpu) = bench.measure(&mut command, "towpath verify");
-            figures.insert("verify", ended.seconds);
-            figures.insert("cpu_verify", cpu.tool);
-            figures.insert("memory_verify_mib", mib(ended.high_water_kib));
-            let (seconds, _) = bench.measure_work(|| bench.hash_target(data));
-            figures.insert("server_hash", seconds);
+            figures.extend(self.prove(bench, data));
         }
         with_cpu(figures, cpu)
+    }
+}
+
+/// What it takes to prove what was loaded, each way of reading by itself, and the servers' own 64-bit
+/// hash of the same rows.
+impl Site<'_> {
+    fn prove(&self, bench: &Bench, data: &Dataset) -> Figures {
+        let run = self.run_id();
+        let command = |options: &[&str]| self.command(&[&["verify", &run], options].concat());
+        let seconds = |options: &[&str]| {
+            let (ended, _) = bench.measure(&mut command(options), "towpath verify");
+            ended.seconds
+        };
+        let (ended, cpu) = bench.measure(&mut command(&[]), "towpath verify");
+        let live = ["--rows", "--source", "live"];
+        let pushdown = [&live[..], &["--read", "pushdown"]].concat();
+        let mut figures = Figures::from([
+            ("verify", ended.seconds),
+            ("cpu_verify", cpu.tool),
+            ("memory_verify_mib", mib(ended.high_water_kib)),
+            (
+                "server_hash",
+                bench.measure_work(|| bench.hash_target(data)).0,
+            ),
+            ("verify_rows", seconds(&["--rows"])),
+            (
+                "server_hash_both",
+                bench.measure_work(|| bench.hash_both(data)).0,
+            ),
+            ("verify_live", seconds(&live)),
+            ("verify_pushdown", seconds(&pushdown)),
+        ]);
+        bench.change_one_row(data);
+        let ended = Watched::start(&mut command(&["--rows"])).wait();
+        assert_eq!(ended.code, Some(12), "a changed row is found: {ended:?}");
+        figures.insert("locate", ended.seconds);
+        figures.insert("memory_locate_mib", mib(ended.high_water_kib));
+        figures
     }
 }
 

@@ -8,6 +8,8 @@ mod filled;
 mod large_objects;
 mod migrations;
 mod pages;
+pub mod queries;
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,11 +26,20 @@ pub use self::filled::filled_tables;
 pub use self::large_objects::{large_object_oids, large_objects, large_objects_among};
 pub use self::migrations::migration_history;
 pub use self::pages::heap_pages;
+pub use self::upkeep::{sequence_uses, source_use, target_upkeep};
 use crate::error::ServerError;
 use crate::session::Session;
 
 /// Sequences asked for in one statement: the parser nests as deep as there are branches.
 const SEQUENCES_AT_ONCE: usize = 200;
+
+/// Before a question about many relations.
+const SAVEPOINT: &str = "savepoint towpath_question";
+
+/// After it. A transaction keeps the lock of every relation that it has looked at, and the server has
+/// room for `max_locks_per_transaction` times its connections: ten thousand relations are too many.
+/// To roll back to a savepoint gives up the locks that were taken since.
+const BACK: &str = "rollback to savepoint towpath_question; release savepoint towpath_question";
 
 /// Reads what the server is and what the login may do there.
 ///
@@ -254,8 +265,8 @@ pub async fn sequences(session: &mut Session) -> Result<Vec<QualifiedName>> {
         .map_err(|failure| failure.while_doing("could not read the list of sequences"))
 }
 
-/// Reads the state of these sequences, in the order given. A sequence knows no snapshot: this is
-/// its state now, whatever the transaction sees, and exact also when it was never called.
+/// Reads the state of these sequences, in the order given, inside a transaction. A sequence knows no
+/// snapshot: this is its state now, whatever the transaction sees, and exact also when it was never called.
 ///
 /// # Errors
 ///
@@ -266,10 +277,12 @@ pub async fn sequence_states(
 ) -> Result<Vec<SequenceState>> {
     let mut states = Vec::with_capacity(names.len());
     for batch in names.chunks(SEQUENCES_AT_ONCE) {
+        session.execute(SAVEPOINT).await?;
         let mut rows: Vec<StateRow> = session
             .fetch(&state_query(batch), &[])
             .await
             .map_err(|failure| failure.while_doing("could not read the state of sequences"))?;
+        session.execute(BACK).await?;
         rows.sort_by_key(|row| row.position);
         if rows.len() != batch.len() {
             return Err(unequal(batch.len(), rows.len()));

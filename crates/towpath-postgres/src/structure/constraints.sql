@@ -25,12 +25,14 @@ select n.nspname as schema,
            -- classes, order, fill factor.
            'index', case when c.contype in ('p', 'u', 'x')
                then pg_catalog.pg_get_indexdef(c.conindid) end,
-           'index_valid', case when c.contype in ('p', 'u', 'x') then x.indisvalid end,
+           'index_valid', case when c.contype in ('p', 'u', 'x')
+               then x.indisvalid and x.indisready and x.indislive end,
            'index_clustered', case when c.contype in ('p', 'u', 'x') then x.indisclustered end,
            'index_comment', case when c.contype in ('p', 'u', 'x')
                then pg_catalog.obj_description(c.conindid, 'pg_class') end,
-           -- Which triggers of a foreign key are off: `alter table … disable trigger all`.
-           'disabled_triggers', case when c.contype = 'f' then (
+           -- Which triggers of a foreign key, or of a deferred unique constraint, are off: `alter
+           -- table … disable trigger all`.
+           'disabled_triggers', case when c.contype in ('f', 'p', 'u', 'x') then (
                select nullif(pg_catalog.count(*), 0)
                from pg_catalog.pg_trigger g
                where g.tgconstraint = c.oid

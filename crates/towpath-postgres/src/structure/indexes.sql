@@ -6,7 +6,8 @@ select n.nspname as schema,
        t.oid::int8 as member_with,
        pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
            'definition', pg_catalog.pg_get_indexdef(c.oid),
-           'valid', x.indisvalid,
+           -- One that writes pass by is as good as invalid.
+           'valid', x.indisvalid and x.indisready and x.indislive,
            'clustered', x.indisclustered,
            'replica_identity', x.indisreplident,
            'attached_to', (select i.inhparent::regclass::text

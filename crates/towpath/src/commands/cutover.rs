@@ -6,7 +6,7 @@ use serde_json::json;
 use towpath_model::connection::Side;
 use towpath_model::journal::{Entry, Line, RunStage};
 use towpath_model::manifest::Manifest;
-use towpath_model::verification::{Difference, Verification};
+use towpath_model::verification::{Difference, Measure, Verification};
 use towpath_model::{ErrorKind, Exit, Failure, QualifiedName, Result, RunId};
 use towpath_postgres::{Session, catalog};
 use towpath_store::{RunStore, read_journal};
@@ -18,7 +18,7 @@ use crate::commands::{next, show};
 use crate::context::Context;
 use crate::pipeline::{enter, planning, survey, timed, verifying};
 use crate::run_files::{self, StoredPlan};
-use crate::{aws, report, table};
+use crate::{aws, report, signing, table};
 
 /// Gates, then the switch. Undoes itself when anything fails in the middle.
 pub async fn cutover(context: &Context, arguments: &CutoverArguments) -> Result<Exit> {
@@ -31,6 +31,7 @@ pub async fn cutover(context: &Context, arguments: &CutoverArguments) -> Result<
     }
     let store = context.open_store(&run).await?;
     let plan = run_files::require_plan(&store).await?;
+    planning::refuse_rehearsal(&plan.plan)?;
     let clients = aws::switch_clients(context).await;
     let bindings = aws::discover(context, &clients).await?;
     if !context.json {
@@ -70,7 +71,7 @@ pub async fn cutover(context: &Context, arguments: &CutoverArguments) -> Result<
         &store,
         &format!("cutover {run}"),
         async |journal| {
-            require_verified(&store, &plan, &run).await?;
+            require_verified(context, &store, &plan, &run).await?;
             source_gate(context, &store, &plan, arguments).await?;
             enter(&journal, RunStage::Switching).await?;
             let record = aws::JournalRecord(journal.clone());
@@ -115,7 +116,7 @@ pub async fn cutover(context: &Context, arguments: &CutoverArguments) -> Result<
 }
 
 /// What would go on writing to the source after the switch must be dealt with first.
-fn refuse_left_behind(bindings: &SwitchPlan) -> Result<()> {
+pub fn refuse_left_behind(bindings: &SwitchPlan) -> Result<()> {
     let behind: Vec<String> = bindings
         .untouched
         .iter()
@@ -156,17 +157,27 @@ fn confirm(run: &RunId, arguments: &CutoverArguments) -> Result<()> {
 }
 
 /// The latest verification must be clean, complete, and of this manifest.
-async fn require_verified(store: &RunStore, plan: &StoredPlan, run: &RunId) -> Result<()> {
+async fn require_verified(
+    context: &Context,
+    store: &RunStore,
+    plan: &StoredPlan,
+    run: &RunId,
+) -> Result<()> {
     let refuse = |what: String| {
         Failure::new(ErrorKind::Blocked, what).hint(format!("`towpath verify {run}` first"))
     };
     let manifest = open_manifest(store, &plan.plan, plan.hash, None).await?;
-    let latest = store
-        .latest_numbered::<Verification>(verifying::FOLDER)
-        .await?;
-    let Some((key, verification)) = latest else {
+    let Some((key, verification)) = verifying::latest(store).await? else {
         return Err(refuse(format!("run {run} was never verified")));
     };
+    // Who can write to the store can read the run's key and sign with it; not with this one.
+    if let Some(own) = signing::own_public_key(context)?
+        && !verification.is_signed_by(&own.to_string())
+    {
+        return Err(refuse(format!(
+            "{key} of run {run} is not signed by the key of verify.signing_key"
+        )));
+    }
     if !verification.is_clean() {
         return Err(refuse(format!("{key} of run {run} found differences")));
     }
@@ -178,14 +189,36 @@ async fn require_verified(store: &RunStore, plan: &StoredPlan, run: &RunId) -> R
             "{key} of run {run} was made before the last cutover, and consumers may have written to the target since"
         )));
     }
+    if verification.source == Measure::Live {
+        return Err(refuse(format!(
+            "{key} of run {run} compared rows with the source of then, and not with the export"
+        )));
+    }
     // A clean look at chunks alone after a full look that found differences proves nothing.
-    if verification.levels.len() < Level::ALL.len() {
+    if !proves_the_copy(&verification) {
         return Err(refuse(format!(
             "{key} of run {run} looked at {} only",
             verification.levels.join(", ")
         )));
     }
+    // A scratch database that holds the same rows is not where consumers are sent.
+    let target = context.url(Side::Target)?.identity();
+    if verification.target_database.as_deref() != Some(target.as_str()) {
+        return Err(refuse(format!(
+            "{key} of run {run} looked at {}, and the target is {target}",
+            verification
+                .target_database
+                .as_deref()
+                .unwrap_or("no target")
+        )));
+    }
     Ok(())
+}
+
+/// Whether it looked at every level that proves the copy.
+fn proves_the_copy(verification: &Verification) -> bool {
+    let mut levels = Level::ALL.iter();
+    levels.all(|level| verification.looked_at(level.label()))
 }
 
 /// Whether the last verification came after the last cutover, if there was one.
@@ -226,26 +259,37 @@ async fn source_gate(
         eprintln!("warning: not looking whether the source has changed since the export");
         return Ok(());
     }
-    let refuse = |what: String| {
-        Failure::new(ErrorKind::Blocked, what).hint(format!(
+    match Box::pin(source_change(context, store, plan)).await? {
+        None => Ok(()),
+        Some(what) => Err(Failure::new(ErrorKind::Blocked, what).hint(format!(
             "stop writers and begin a new run, or lose those changes with --accept-source-changes {run}"
-        ))
-    };
+        ))),
+    }
+}
+
+/// What the source has accepted since the export, as the gate tells it; nothing when it has accepted
+/// nothing that anybody can see.
+pub async fn source_change(
+    context: &Context,
+    store: &RunStore,
+    plan: &StoredPlan,
+) -> Result<Option<String>> {
+    let run = &plan.plan.run;
     let (found, holder) = Box::pin(survey::survey(context, run)).await?;
     holder.release().await?;
     if let Some(what) = planning::schema_change(&plan.plan, &found.schema)? {
-        return Err(refuse(format!(
+        return Ok(Some(format!(
             "the source has changed since the export: {what}"
         )));
     }
     if planning::unplanned_large_objects(context, &plan.plan, &found)? {
-        return Err(refuse(
+        return Ok(Some(
             "the source has got large objects since the export".to_owned(),
         ));
     }
     let manifest = open_manifest(store, &plan.plan, plan.hash, None).await?;
     if let Some(sequence) = moved_sequence(context, &manifest).await? {
-        return Err(refuse(format!(
+        return Ok(Some(format!(
             "sequence {sequence} has handed out numbers on the source since the export, and the target would hand them out again"
         )));
     }
@@ -254,7 +298,7 @@ async fn source_gate(
     ))
     .await?;
     if proof.differences.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let named: Vec<String> = proof
         .differences
@@ -267,7 +311,7 @@ async fn source_gate(
             other => show::difference(other),
         })
         .collect();
-    Err(refuse(format!(
+    Ok(Some(format!(
         "the source has changed since the export in {}: {}",
         table::counted(proof.differences.len() as u64, "table"),
         named.join(", ")

@@ -4,9 +4,12 @@ mod check;
 mod config_show;
 mod cutover;
 pub mod diff;
+mod evidence;
 mod export_schema;
 mod init;
 mod plan;
+pub mod proofs;
+pub mod rehearse;
 mod report;
 mod rollback;
 mod run;
@@ -32,6 +35,7 @@ pub async fn dispatch(arguments: Arguments) -> Result<Exit> {
         Command::Plan(plan) => Box::pin(plan::plan(&context, &plan)).await,
         Command::Diff(diff) => Box::pin(diff::diff(&context, &diff)).await,
         Command::Run(run) => Box::pin(run::run(&context, &run)).await,
+        Command::Rehearse(rehearse) => Box::pin(rehearse::rehearse(&context, &rehearse)).await,
         Command::Export(export) if export.schema_only => {
             Box::pin(export_schema::export(&context, &export)).await
         }

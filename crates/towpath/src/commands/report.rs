@@ -14,10 +14,12 @@ pub async fn report(context: &Context, arguments: &ReportArguments) -> Result<Ex
     if context.json {
         println!(
             "{}",
-            serde_json::json!({"v": 1, "type": "report", "run": run, "markdown": paths.markdown, "json": paths.json})
+            serde_json::json!({"v": 1, "type": "report", "run": run, "html": paths.html, "markdown": paths.markdown, "json": paths.json})
         );
     } else {
-        println!("{}\n{}", paths.markdown.display(), paths.json.display());
+        for path in [&paths.html, &paths.markdown, &paths.json] {
+            println!("{}", path.display());
+        }
     }
     Ok(Exit::Done)
 }

@@ -70,7 +70,7 @@ pub async fn run(context: &Context, arguments: &RunArguments) -> Result<Exit> {
     let paths = paths?;
     summary(context, &open, &manifest);
     let exit = verify::tell(context, &open.store.describe(&key), &verification);
-    eprintln!("report: {}", paths.markdown.display());
+    eprintln!("report: {}", paths.html.display());
     if exit == Exit::Done {
         next(&format!("`towpath cutover {run}` when consumers may move"));
     }

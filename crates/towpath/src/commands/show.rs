@@ -1,5 +1,6 @@
 //! Plans, checks and bindings as a person reads them.
 
+use towpath_model::health::ComparedQuery;
 use towpath_model::plan::{CheckResult, Format, Plan, Verdict};
 use towpath_model::schema::{Certainty, Decision, SchemaReport};
 use towpath_model::structure::StructureDifference;
@@ -25,6 +26,7 @@ pub fn checks(results: &[CheckResult]) -> String {
     for result in results {
         let word = match result.verdict {
             Verdict::Pass => "pass",
+            Verdict::NotLookedAt => "----",
             Verdict::Warn => "warn",
             Verdict::Fail => "FAIL",
         };
@@ -40,6 +42,18 @@ pub fn checks(results: &[CheckResult]) -> String {
     text
 }
 
+/// Texts of the queries that were compared, where somebody asked to see them.
+pub fn queries(queries: &[ComparedQuery]) -> String {
+    let mut text = String::new();
+    for query in queries {
+        if let Some(sql) = &query.text {
+            let line = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+            text.push_str(&format!("query {}: {line}\n", query.query));
+        }
+    }
+    text
+}
+
 /// The checklist in a line, so that what failed is seen at its end, however long it is.
 fn tally(results: &[CheckResult]) -> String {
     let of = |verdict: Verdict| -> Vec<&str> {
@@ -47,7 +61,11 @@ fn tally(results: &[CheckResult]) -> String {
         those.map(|result| result.check.as_str()).collect()
     };
     let mut parts = vec![format!("{} pass", of(Verdict::Pass).len())];
-    for (verdict, word) in [(Verdict::Warn, "warn"), (Verdict::Fail, "FAIL")] {
+    for (verdict, word) in [
+        (Verdict::NotLookedAt, "not looked at"),
+        (Verdict::Warn, "warn"),
+        (Verdict::Fail, "FAIL"),
+    ] {
         let names = of(verdict);
         if !names.is_empty() {
             parts.push(format!("{} {word} ({})", names.len(), names.join(", ")));
@@ -231,15 +249,21 @@ pub fn verdict(verification: &Verification) -> String {
         }
     };
     level("chunks", verification.chunks_checked, "stored chunk");
-    let rows: u64 = verification
-        .tables
-        .iter()
-        .map(|table| table.expected.rows)
-        .sum();
-    level("rows", verification.tables.len() as u64, "table");
+    if !verification.looked_at("rows") {
+        level("counts", verification.counts.len() as u64, "table count");
+    }
+    let of_export = verification.tables.iter().map(|it| it.expected.rows);
+    let of_source = verification.live.iter().map(|it| it.source.rows);
+    let rows: u64 = of_export.chain(of_source).sum();
+    let tables = verification.tables.len() + verification.live.len();
+    level("rows", tables as u64, "table");
     level("rows", rows, "row");
     level("sequences", verification.sequences_checked, "sequence");
     level("schema", verification.objects_checked, "schema object");
+    let subjects = verification.access.as_ref().map(|it| it.subjects.len());
+    level("access", subjects.unwrap_or(0) as u64, "subject");
+    let checks = verification.health.as_ref().map(|it| it.checks.len());
+    level("health", checks.unwrap_or(0) as u64, "health check");
     let looked_at = looked_at.join(", ");
     match verification.differences.len() {
         0 => format!("verified: {looked_at}: no difference"),
@@ -284,13 +308,26 @@ pub fn difference(difference: &Difference) -> String {
             expected,
             found,
             located,
+            story,
+            rest,
         } => {
-            let mut text = format!(
-                "table {table}: {} rows on the target, {} exported, digests differ",
-                found.rows, expected.rows
-            );
+            let mut text = match story {
+                None => format!(
+                    "table {table}: {} rows on the target, {} exported, digests differ",
+                    found.rows, expected.rows
+                ),
+                Some(story) => format!(
+                    "table {table}: {} rows on the target, {} on the source now, digests differ: {}",
+                    found.rows,
+                    expected.rows,
+                    story.told()
+                ),
+            };
             for row in located {
                 text.push_str(&format!("\n    {}", row_difference(row)));
+            }
+            if let Some(rest) = rest {
+                text.push_str(&format!("\n    {rest}"));
             }
             text
         }
@@ -306,6 +343,23 @@ pub fn difference(difference: &Difference) -> String {
             ),
             None => format!("sequence {} is missing", expected.name),
         },
+        Difference::Counts {
+            table,
+            expected,
+            found,
+        } => format!("table {table}: {found} rows on the target, {expected} exported"),
+        Difference::Access(difference) => difference.to_string(),
+        Difference::Health(finding) => format!("{}: {}", finding.check, finding.finding),
+        Difference::Chain {
+            table: Some(table),
+            link,
+            found,
+        } => format!("table {table}: {found} ({link})"),
+        Difference::Chain {
+            table: None,
+            link,
+            found,
+        } => format!("{found} ({link})"),
         Difference::Structure(difference) => match difference {
             StructureDifference::Missing { object } => format!("{object} is missing"),
             StructureDifference::Extra { object } => format!("{object} is not expected"),
@@ -321,16 +375,32 @@ fn row_difference(row: &RowDifference) -> String {
         RowChange::Missing => "missing",
         RowChange::Extra => "extra",
         RowChange::Changed => "changed",
+        RowChange::Duplicated => "duplicated",
     };
-    if row.key.is_empty() {
-        return format!("{how}: row {}", row.row);
-    }
     let key: Vec<String> = row
         .key
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
-    format!("{how}: {}", key.join(", "))
+    let mut text = match key.is_empty() {
+        true => format!("{how}: row {}", row.row),
+        false => format!("{how}: {}", key.join(", ")),
+    };
+    if row.times > 1 {
+        text.push_str(&format!(", {} times", row.times));
+    }
+    if !row.columns.is_empty() {
+        text.push_str(&format!(": differs in {}", row.columns.join(", ")));
+    }
+    for value in row.values.iter().flatten() {
+        let shown = match (&value.expected, &value.found) {
+            (Some(expected), Some(found)) => format!("{expected} → {found}"),
+            (Some(only), None) | (None, Some(only)) => only.clone(),
+            (None, None) => continue,
+        };
+        text.push_str(&format!("\n        {}: {shown}", value.column));
+    }
+    text
 }
 
 #[cfg(test)]

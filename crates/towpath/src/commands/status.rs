@@ -4,7 +4,6 @@ use serde_json::json;
 use towpath_model::journal::RunStage;
 use towpath_model::lease::Lease;
 use towpath_model::manifest::Manifest;
-use towpath_model::verification::Verification;
 use towpath_model::{Exit, Result};
 use towpath_store::read_journal;
 
@@ -24,9 +23,7 @@ pub async fn status(context: &Context, which: &RunSelector) -> Result<Exit> {
     let state = RunState::of(&read_journal(&store).await?);
     let manifest: Option<Manifest> = store.get_document("manifest.json").await?;
     let lease: Option<Lease> = store.get_document("lease.json").await?;
-    let latest = store
-        .latest_numbered::<Verification>(verifying::FOLDER)
-        .await?;
+    let latest = verifying::latest(&store).await?;
     let bindings = towpath_switch::bindings(&store).await?;
     let holder = lease.filter(|lease| lease.is_held(clock::now_s()));
     let stored: u64 = state.chunks.values().map(|chunk| chunk.stored_bytes).sum();
@@ -105,6 +102,9 @@ pub async fn status(context: &Context, which: &RunSelector) -> Result<Exit> {
     }
     let found_differences = latest.as_ref().is_some_and(|(_, it)| !it.is_clean());
     next(&match found_differences {
+        _ if plan.rehearsal.is_some() => {
+            format!("nothing; `towpath report {run}` has what this rehearsal found")
+        }
         true => "do not cut over; the latest verification found differences".to_owned(),
         false => next_step(&run, &state, manifest.is_some()),
     });

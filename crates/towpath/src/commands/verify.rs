@@ -2,36 +2,52 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
-use towpath_model::verification::Verification;
-use towpath_model::{Exit, Result};
+use serde::Serialize;
+use towpath_model::verification::{Difference, Measure, Reading, Verification};
+use towpath_model::{ErrorKind, Exit, Failure, Result};
 use towpath_store::read_journal;
 use towpath_verify::{Level, open_manifest};
 
-use crate::arguments::VerifyArguments;
-use crate::commands::{next, show};
+use crate::arguments::{MeasureArgument, ReadingArgument, VerifyArguments};
+use crate::clock;
+use crate::commands::{evidence, next, proofs, show};
 use crate::context::Context;
-use crate::pipeline::verifying;
+use crate::pipeline::health::Queries;
+use crate::pipeline::planning;
+use crate::pipeline::verifying::{self, Looking};
 use crate::run_files;
 use crate::run_state::RunState;
 
 /// Differences printed; all of them are in the evidence.
 const SHOWN: usize = 50;
 
-/// Verifies a run, at the levels that were named or at all of them.
+/// Verifies a run, at the levels that were named or at those that prove the copy; or checks the
+/// evidence of an earlier verification.
 pub async fn verify(context: &Context, arguments: &VerifyArguments) -> Result<Exit> {
+    if let Some(file) = &arguments.evidence {
+        return evidence::check(context, arguments, file).await;
+    }
+    let looking = looking(arguments)?;
     let run = context.run(arguments.run.as_deref())?;
     let store = context.open_store(&run).await?;
     let plan = run_files::require_plan(&store).await?;
+    planning::refuse_rehearsal(&plan.plan)?;
     let demanded = arguments.expect_manifest.as_deref();
     let manifest = open_manifest(&store, &plan.plan, plan.hash, demanded).await?;
-    let levels = levels(arguments);
+    if arguments.dry_run {
+        // Not even the lease: who may read store and databases may look.
+        let looking = verifying::verify_context(context, &store, &plan, manifest, looking).await?;
+        let now = clock::now();
+        let found = Box::pin(towpath_verify::verify(&looking, now, clock::now)).await?;
+        return Ok(tell(context, "none, a dry run stores nothing", &found));
+    }
+    let proves_the_copy = Level::prove_the_copy(&looking.levels);
     let (key, verification) =
         Box::pin(
             context.with_lease(&store, &format!("verify {run}"), async |journal| {
                 let stage = RunState::of(&read_journal(&store).await?).stage;
                 Box::pin(verifying::verify(
-                    context, &store, &plan, manifest, levels, &journal, stage,
+                    context, &store, &plan, manifest, looking, &journal, stage,
                 ))
                 .await
             }),
@@ -39,20 +55,95 @@ pub async fn verify(context: &Context, arguments: &VerifyArguments) -> Result<Ex
         .await?;
     let exit = tell(context, &store.describe(&key), &verification);
     if exit == Exit::Done {
-        next(&match verification.levels.len() < Level::ALL.len() {
-            true => format!("`towpath verify {run}` looks at every level"),
-            false => format!("`towpath cutover {run}` when consumers may move"),
+        next(&match proves_the_copy {
+            false => format!("`towpath verify {run}` looks at all that proves the copy"),
+            true => format!("`towpath cutover {run}` when consumers may move"),
         });
     }
     Ok(exit)
 }
 
+/// What the arguments ask for, unless it makes no sense.
+fn looking(arguments: &VerifyArguments) -> Result<Looking> {
+    let mut looking = Looking::from(levels(arguments));
+    let refuse = |what: &str, hint: &str| Err(Failure::new(ErrorKind::Usage, what).hint(hint));
+    let rows = looking.levels.contains(&Level::Rows);
+    if arguments.source.is_some() && !rows {
+        return refuse(
+            "--source says what rows are compared with, and no rows are looked at",
+            "add --rows",
+        );
+    }
+    if arguments.read.is_some() && !rows {
+        return refuse(
+            "--read says how rows are read, and no rows are looked at",
+            "add --rows",
+        );
+    }
+    let live = arguments.source == Some(MeasureArgument::Live);
+    let pushdown = arguments.read == Some(ReadingArgument::Pushdown);
+    if pushdown && !live {
+        return refuse(
+            "--read pushdown lets each server digest its own rows, and the export has other digests",
+            "add --source live, or leave --read away",
+        );
+    }
+    if live && arguments.expect_manifest.is_some() && looking.levels.len() == 1 {
+        return refuse(
+            "--expect-manifest demands an export, and --source live compares with none",
+            "leave one of them away",
+        );
+    }
+    if arguments.show_values && !rows && !looking.levels.contains(&Level::Health) {
+        return refuse(
+            "--show-values tells values of rows and texts of queries, and neither is looked at",
+            "add --rows or --health",
+        );
+    }
+    if arguments.max_differences.is_some() && !rows && !looking.levels.contains(&Level::Access) {
+        return refuse(
+            "--max-differences bounds how many rows are named, and no rows are looked at",
+            "add --rows or --access",
+        );
+    }
+    let of_queries = arguments.explain_queries.is_some() || arguments.analyze_queries;
+    if of_queries && !looking.levels.contains(&Level::Health) {
+        return refuse(
+            "--explain-queries is a part of the checklist, and it is not gone through",
+            "add --health",
+        );
+    }
+    looking.queries = Queries {
+        explained: arguments
+            .explain_queries
+            .map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
+        analyzed: arguments.analyze_queries,
+    };
+    if live {
+        looking.measure = Measure::Live;
+    }
+    if pushdown {
+        looking.reading = Reading::Pushdown;
+    }
+    looking.show_values = arguments.show_values;
+    looking.max_differences = arguments
+        .max_differences
+        .map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+    Ok(looking)
+}
+
 fn levels(arguments: &VerifyArguments) -> BTreeSet<Level> {
+    if arguments.all {
+        return BTreeSet::from(Level::EVERY);
+    }
     let named: BTreeSet<Level> = [
         (arguments.chunks, Level::Chunks),
+        (arguments.counts, Level::Counts),
         (arguments.rows, Level::Rows),
         (arguments.sequences, Level::Sequences),
         (arguments.schema, Level::Schema),
+        (arguments.access, Level::Access),
+        (arguments.health, Level::Health),
     ]
     .into_iter()
     .filter_map(|(wanted, level)| wanted.then_some(level))
@@ -64,27 +155,145 @@ fn levels(arguments: &VerifyArguments) -> BTreeSet<Level> {
     }
 }
 
+/// The result for programs. Written as it is, and not by way of a tree: the chain may be long.
+#[derive(Serialize)]
+struct Told<'a> {
+    v: u32,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    verification: &'a Verification,
+    evidence: &'a str,
+}
+
 /// Prints what was found; gives the exit code.
 pub fn tell(context: &Context, evidence: &str, verification: &Verification) -> Exit {
-    let clean = verification.is_clean();
     if context.json {
-        println!(
-            "{}",
-            json!({"v": 1, "type": "verification", "verification": verification, "evidence": evidence})
-        );
+        let told = Told {
+            v: 1,
+            kind: "verification",
+            verification,
+            evidence,
+        };
+        println!("{}", serde_json::to_string(&told).unwrap_or_default());
     } else {
-        println!("{}", show::verdict(verification));
-        for difference in verification.differences.iter().take(SHOWN) {
-            println!("  {}", show::difference(difference));
-        }
-        if verification.differences.len() > SHOWN {
-            println!("  and {} more", verification.differences.len() - SHOWN);
-        }
+        print_verdict(verification);
     }
     eprintln!("evidence: {evidence}");
-    if clean {
+    if verification.is_clean() {
         return Exit::Done;
     }
-    next("do not cut over; the evidence names every difference");
+    let of_health = |it: &Difference| matches!(it, Difference::Health(_));
+    next(match verification.differences.iter().all(of_health) {
+        // After a cutover, mostly: there is nothing left to be held back.
+        true => "follow the remedies, then `towpath verify --health` again",
+        false => "do not cut over; the evidence names every difference",
+    });
     Exit::Differences
+}
+
+/// Prints the verdict, what each level saw, and what differs.
+pub fn print_verdict(verification: &Verification) {
+    println!("{}", show::verdict(verification));
+    for proof in proofs::lines(verification) {
+        println!("  {proof}");
+    }
+    if let Some(health) = &verification.health {
+        print!("{}", show::checks(&health.results()));
+        print!("{}", show::queries(&health.queries));
+    }
+    for passed in verification
+        .access
+        .iter()
+        .flat_map(|it| it.not_looked_at.iter().take(SHOWN))
+    {
+        println!("  not looked at: {passed}");
+    }
+    // What failed of the checklist has been told in it.
+    let beside = verification.differences.iter();
+    let beside: Vec<&Difference> = beside
+        .filter(|it| !matches!(it, Difference::Health(_)))
+        .collect();
+    for difference in beside.iter().take(SHOWN) {
+        println!("  {}", show::difference(difference));
+    }
+    if beside.len() > SHOWN {
+        println!("  and {} more", beside.len() - SHOWN);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+
+    fn parsed(flags: &str) -> Result<VerifyArguments, clap::Error> {
+        let line = ["towpath", "verify"]
+            .into_iter()
+            .chain(flags.split_whitespace());
+        match Arguments::try_parse_from(line)?.command {
+            Command::Verify(arguments) => Ok(arguments),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_a_level_it_proves_the_copy() {
+        let levels = |flags: &str| looking(&parsed(flags).unwrap()).unwrap().levels;
+        assert_eq!(levels(""), BTreeSet::from(Level::ALL));
+        assert_eq!(levels("--all"), BTreeSet::from(Level::EVERY));
+        assert_eq!(levels("--all").len(), 7);
+        assert_eq!(
+            levels("--counts --access"),
+            BTreeSet::from([Level::Counts, Level::Access])
+        );
+        assert_eq!(levels("--source live"), BTreeSet::from(Level::ALL));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for flags in [
+            "--chunks --source live",
+            "--counts --read stream",
+            "--rows --read pushdown",
+            "--read pushdown --source manifest",
+            "--rows --source live --expect-manifest ab",
+            "--schema --show-values",
+            "--sequences --max-differences 3",
+            "--schema --explain-queries",
+        ] {
+            let failure = looking(&parsed(flags).unwrap()).unwrap_err();
+            assert_eq!(failure.kind(), ErrorKind::Usage, "{flags}");
+            assert!(failure.find_hint().is_some(), "{flags}");
+        }
+        for flags in [
+            "--all --rows",
+            "--evidence file --rows",
+            "--evidence file --all",
+            "--evidence file --source live",
+            "--evidence file --show-values",
+            "--public-key ab",
+            "--source sideways",
+            "--max-differences 0",
+        ] {
+            assert!(parsed(flags).is_err(), "{flags}");
+        }
+    }
+
+    #[test]
+    fn what_makes_sense_is_not() {
+        for flags in [
+            "--rows --source live --read pushdown",
+            "--source live --read pushdown",
+            "--rows --show-values --max-differences 3",
+            "--health --show-values",
+            "--health --explain-queries=7 --analyze-queries RUN",
+            "--all --explain-queries RUN",
+            "--rows --source manifest --expect-manifest ab",
+            "RUN --evidence file --public-key ab --expect-manifest cd --store file:///x",
+        ] {
+            looking(&parsed(flags).unwrap()).unwrap();
+        }
+    }
 }

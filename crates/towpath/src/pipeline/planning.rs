@@ -106,6 +106,7 @@ pub async fn open_run(context: &Context, arguments: &RunArguments) -> Result<Ope
                 )
                 .hint("make a new plan with `towpath plan -o FILE`"));
             }
+            refuse_rehearsal(&plan.plan)?;
             same_databases(context, &plan.plan)?;
             context.local.set_current_run(&run)?;
             return Ok(OpenRun {
@@ -230,6 +231,18 @@ fn read_plan_file(path: &std::path::Path) -> Result<Plan> {
     document::parse(&bytes, &path.display().to_string())
 }
 
+/// A rehearsal is history: its database is gone, and its evidence is about nothing that is there.
+pub fn refuse_rehearsal(plan: &Plan) -> Result<()> {
+    match &plan.rehearsal {
+        None => Ok(()),
+        Some(_) => Err(Failure::new(
+            ErrorKind::Blocked,
+            format!("run {} was a rehearsal", plan.run),
+        )
+        .hint("begin a run with `towpath run`; `towpath report` and `towpath status` show the rehearsal")),
+    }
+}
+
 /// Whether the URLs still lead where the plan says.
 fn same_databases(context: &Context, plan: &Plan) -> Result<()> {
     use towpath_model::connection::Side;
@@ -340,7 +353,8 @@ pub fn refuse_failed(checks: &[CheckResult]) -> Result<()> {
     .hint(first.remedy.clone()))
 }
 
-fn ensure_can_agree(arguments: &RunArguments) -> Result<()> {
+/// Fails where nobody can be asked and nobody has agreed before.
+pub fn ensure_can_agree(arguments: &RunArguments) -> Result<()> {
     if arguments.yes || std::io::stdin().is_terminal() {
         return Ok(());
     }
@@ -350,7 +364,8 @@ fn ensure_can_agree(arguments: &RunArguments) -> Result<()> {
     )
 }
 
-fn agree(arguments: &RunArguments) -> Result<()> {
+/// Asks the operator, unless the command line has agreed.
+pub fn agree(arguments: &RunArguments) -> Result<()> {
     if arguments.yes {
         return Ok(());
     }

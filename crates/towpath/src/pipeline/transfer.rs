@@ -422,6 +422,10 @@ impl<'t> Transfer<'t> {
 
     /// A way back for the target, before the first byte is written to it.
     async fn snapshot_target(&self) -> Result<()> {
+        if self.context.rehearsing.is_some() {
+            // Nothing is written that would have to be taken back, and a snapshot would stay.
+            return Ok(());
+        }
         if self.state.target_snapshot.is_some() || self.state.stage >= Some(RunStage::Loading) {
             return Ok(());
         }
@@ -476,7 +480,8 @@ impl<'t> Transfer<'t> {
     /// The clean schema as it was stored. Read when it is needed and let go: the survey of an export
     /// holds another one.
     async fn schema(&self) -> Result<CleanSchema> {
-        run_files::clean_schema(self.store, &self.plan.plan).await
+        let schema = run_files::clean_schema(self.store, &self.plan.plan).await?;
+        Ok(self.context.left_alone().rehearsed(schema))
     }
 
     /// Makes the target ready; gives what may be built while rows come in.
@@ -512,6 +517,7 @@ impl<'t> Transfer<'t> {
         timed(&self.journal, "indexes, constraints and policies", async {
             towpath_load::set_sequences(load, &manifest.sequences).await?;
             let statements = run_files::post_data(self.store, &self.plan.plan).await?;
+            let statements = self.context.left_alone().remaining(statements);
             towpath_load::post_data(load, &statements, loaded.analysed).await
         })
         .await?;

@@ -4,20 +4,74 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use towpath_model::Result;
-use towpath_model::connection::Side;
+use towpath_model::connection::{ConnectionUrl, Side};
 use towpath_model::journal::RunStage;
 use towpath_model::manifest::Manifest;
-use towpath_model::verification::Verification;
+use towpath_model::verification::{Measure, Reading, Verification};
 use towpath_store::{Journal, RunStore};
-use towpath_verify::{Level, SideProof, VerifyContext, VerifyOptions};
+use towpath_verify::{Level, SideProof, VerifyContext, VerifyOptions, evidence};
 
 use crate::clock;
 use crate::context::Context;
-use crate::pipeline::{enter, timed};
+use crate::pipeline::health::{self, Queries};
+use crate::pipeline::{access, enter, timed};
 use crate::run_files::{self, StoredPlan};
+use crate::signing;
 
 /// Folder of the verifications of a run.
 pub const FOLDER: &str = "verify";
+
+/// What is looked at, and how.
+#[derive(Debug, Clone)]
+pub struct Looking {
+    /// Levels.
+    pub levels: BTreeSet<Level>,
+    /// What rows are compared with.
+    pub measure: Measure,
+    /// Who digests rows.
+    pub reading: Reading,
+    /// Whether differences tell values of rows.
+    pub show_values: bool,
+    /// Differing rows named per table; the setting's when nothing.
+    pub max_differences: Option<usize>,
+    /// What the checklist does with queries.
+    pub queries: Queries,
+}
+
+impl From<BTreeSet<Level>> for Looking {
+    fn from(levels: BTreeSet<Level>) -> Self {
+        Self {
+            levels,
+            measure: Measure::default(),
+            reading: Reading::default(),
+            show_values: false,
+            max_differences: None,
+            queries: Queries::default(),
+        }
+    }
+}
+
+impl Looking {
+    /// The target, where something is looked at there.
+    fn target(&self, context: &Context) -> Result<Option<ConnectionUrl>> {
+        let only_store = self.levels.iter().all(|level| *level == Level::Chunks);
+        match only_store {
+            true => Ok(None),
+            false => context.url(Side::Target).map(Some),
+        }
+    }
+
+    /// The source, where it is looked at too. The checklist asks it where it is known: after a
+    /// cutover it may be gone.
+    fn source(&self, context: &Context) -> Result<Option<ConnectionUrl>> {
+        let needs = self.measure == Measure::Live || self.levels.contains(&Level::Access);
+        match (needs, self.levels.contains(&Level::Health)) {
+            (true, _) => context.url(Side::Source).map(Some),
+            (false, true) => Ok(context.url(Side::Source).ok()),
+            (false, false) => Ok(None),
+        }
+    }
+}
 
 /// What a verification of this process looks at and with.
 pub async fn verify_context(
@@ -25,57 +79,109 @@ pub async fn verify_context(
     store: &RunStore,
     plan: &StoredPlan,
     manifest: Manifest,
-    levels: BTreeSet<Level>,
-    side: Side,
+    looking: Looking,
 ) -> Result<VerifyContext> {
-    let needs_target = levels.iter().any(|level| *level != Level::Chunks);
-    let max_differences = context.settings.number("verify.max_differences")?;
+    let setting = context.settings.number("verify.max_differences")?;
+    let setting = usize::try_from(setting).unwrap_or(usize::MAX);
     Ok(VerifyContext {
-        target: if needs_target {
-            Some(context.url(Side::Target)?)
-        } else {
-            None
-        },
+        target: looking.target(context)?,
+        source: looking.source(context)?,
         store: store.clone(),
         plan: Arc::clone(&plan.plan),
         manifest: Arc::new(manifest),
         key: run_files::key(store).await?,
         options: VerifyOptions {
-            levels,
+            levels: looking.levels,
             jobs: context.jobs(&plan.plan)?,
-            session: context.session_options(side, ""),
-            max_differences: usize::try_from(max_differences).unwrap_or(usize::MAX),
+            session: context.session_options(Side::Target, ""),
+            source_session: context.session_options(Side::Source, ""),
+            max_differences: looking.max_differences.unwrap_or(setting),
+            measure: looking.measure,
+            reading: looking.reading,
+            show_values: looking.show_values,
+            access: access::options(context)?,
+            health: health::options(context, looking.queries)?,
+            left_alone: context.left_alone(),
         },
         events: context.events.clone(),
         stop: context.stop.clone(),
     })
 }
 
-/// Verifies and stores the evidence; a clean verification of every level makes the run Verified.
+/// Verifies and stores the evidence, signed; a clean verification of every level that proves the
+/// copy makes the run Verified.
 pub async fn verify(
     context: &Context,
     store: &RunStore,
     plan: &StoredPlan,
     manifest: Manifest,
-    levels: BTreeSet<Level>,
+    looking: impl Into<Looking>,
     journal: &Journal,
     stage: Option<RunStage>,
 ) -> Result<(String, Verification)> {
-    let complete = levels.len() == Level::ALL.len();
-    let looking = verify_context(context, store, plan, manifest, levels, Side::Target).await?;
-    let verification = timed(
+    Box::pin(verify_into(
+        context, store, store, plan, manifest, looking, journal, stage,
+    ))
+    .await
+}
+
+/// The same with the evidence in another run's folder, signed by that run's key: a rehearsal of a
+/// sealed run must not leave evidence that would count for the run.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "those of `verify`, and where the evidence goes"
+)]
+pub async fn verify_into(
+    context: &Context,
+    evidence_store: &RunStore,
+    store: &RunStore,
+    plan: &StoredPlan,
+    manifest: Manifest,
+    looking: impl Into<Looking>,
+    journal: &Journal,
+    stage: Option<RunStage>,
+) -> Result<(String, Verification)> {
+    let looking = looking.into();
+    // First: hours later is no time to learn that the key cannot be read.
+    let signer = signing::signer(context, evidence_store).await?;
+    let complete = Level::prove_the_copy(&looking.levels) && looking.measure == Measure::Manifest;
+    let mut looking = verify_context(context, store, plan, manifest, looking).await?;
+    looking.options.health.after_cutover = health::is_after_cutover(stage);
+    let mut verification = timed(
         journal,
         "verify",
         towpath_verify::verify(&looking, clock::now(), clock::now),
     )
     .await?;
-    let key = store.put_numbered(FOLDER, &verification).await?;
+    if evidence_store.run() != store.run() {
+        verification.rehearsal = Some(evidence_store.run().clone());
+    }
+    // Values are for who asked to see them, and not for the store.
+    let shown = looking.options.show_values.then(|| verification.clone());
+    let (bytes, stored) = evidence::seal(verification.without_values(), &signer)?;
+    let verification = shown.unwrap_or(stored);
+    let key = evidence_store.put_numbered_bytes(FOLDER, bytes).await?;
     // A verification after the cutover is evidence too, but does not move the run backwards.
     let before_switch = stage.is_none_or(|stage| stage < RunStage::Switching);
     if complete && verification.is_clean() && before_switch {
         enter(journal, RunStage::Verified).await?;
     }
     Ok((key, verification))
+}
+
+/// The latest evidence of a run, its signature checked, with its key.
+pub async fn latest(store: &RunStore) -> Result<Option<(String, Verification)>> {
+    let Some((key, bytes)) = store.latest_numbered_bytes(FOLDER).await? else {
+        return Ok(None);
+    };
+    let place = store.describe(&key);
+    let keys = signing::keys_of_run(store).await?;
+    let verification = evidence::open(&bytes, &place)?.checked(&keys)?;
+    if verification.keeper() != store.run() {
+        let why = format!("it is of run {}", verification.keeper());
+        return Err(evidence::altered(&place, &why));
+    }
+    Ok(Some((key, verification)))
 }
 
 /// Reads the live source and compares it with the manifest: what differs was written since.
@@ -85,8 +191,8 @@ pub async fn source_since_export(
     plan: &StoredPlan,
     manifest: Manifest,
 ) -> Result<SideProof> {
-    let levels = BTreeSet::from([Level::Rows]);
-    let looking = verify_context(context, store, plan, manifest, levels, Side::Source).await?;
+    let looking = Looking::from(BTreeSet::from([Level::Rows]));
+    let looking = verify_context(context, store, plan, manifest, looking).await?;
     let source = context.url(Side::Source)?;
     towpath_verify::prove_side(&looking, &source, Side::Source).await
 }

@@ -1,27 +1,18 @@
-//! The report for people.
+//! The report as Markdown.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
-
-use towpath_model::plan::Verdict;
 use towpath_model::report::Report;
-use towpath_model::schema::{Decision, ObjectReport, SchemaReport};
+use towpath_model::schema::SchemaReport;
 
-use crate::commands::show;
+use super::content;
+use super::page::{Block, Chart, Line, Page, Span, Table, Tone, visible};
 use crate::table;
 
-/// The report as Markdown.
+/// Width of the longest bar of a chart, in characters.
+const BAR: u64 = 40;
+
+/// The report of a run.
 pub fn render(report: &Report) -> String {
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _ = head(&mut text, report);
-    let _ = tables(&mut text, report);
-    let _ = verification(&mut text, report);
-    let _ = schema(&mut text, &report.schema);
-    let _ = checks(&mut text, report);
-    let _ = bindings(&mut text, report);
-    let _ = timings(&mut text, report);
-    text
+    page(&content::page(report))
 }
 
 /// The decisions of a clean schema that belongs to no run.
@@ -30,275 +21,178 @@ pub fn schema_only(report: &SchemaReport, about: &[String]) -> String {
     for line in about {
         text.push_str(&format!("{line}\n"));
     }
-    let _ = schema(&mut text, report);
+    text.push_str("\n## Schema\n");
+    blocks(&mut text, &content::schema_blocks(report));
     text
 }
 
-fn head(text: &mut String, report: &Report) -> std::fmt::Result {
-    let plan = &report.plan;
-    writeln!(text, "# towpath run {}\n", plan.run)?;
-    let verdict = match &report.verification {
-        Some(verification) => show::verdict(verification),
-        None => "not verified yet".to_owned(),
-    };
-    writeln!(text, "**{verdict}**\n")?;
-    let stage = serde_json::to_value(report.stage).unwrap_or_default();
-    let mut facts = vec![
-        ("stage", stage.as_str().unwrap_or_default().to_owned()),
-        (
-            "source",
-            format!(
-                "{} (PostgreSQL {})",
-                plan.source.endpoint,
-                plan.source.facts.major()
-            ),
-        ),
-        (
-            "target",
-            format!(
-                "{} (PostgreSQL {})",
-                plan.target.endpoint,
-                plan.target.facts.major()
-            ),
-        ),
-        ("store", plan.store.clone()),
-        (
-            "planned",
-            format!("{} by towpath {}", plan.created_at, plan.made_by),
-        ),
-    ];
-    if let Some(manifest) = &report.manifest {
-        facts.push((
-            "snapshot",
-            format!("{} at {}", manifest.snapshot_at, manifest.snapshot_lsn),
-        ));
-        facts.push(("sealed", manifest.sealed_at.clone()));
-        facts.push(("manifest", manifest.root.to_string()));
+fn page(page: &Page) -> String {
+    let verdict = &page.verdict;
+    let mut text = format!(
+        "# {}\n\n{}\n\n**{} {}**\n\n",
+        escaped(&page.title),
+        escaped(&page.subtitle),
+        sign(verdict.tone),
+        escaped(&verdict.headline)
+    );
+    for line in &verdict.lines {
+        text.push_str(&format!("- {}\n", escaped(line)));
     }
-    if let Some(identifier) = &report.target_snapshot {
-        facts.push(("RDS snapshot before the load", identifier.clone()));
+    for section in &page.sections {
+        text.push_str(&format!("\n## {}\n", section.title));
+        blocks(&mut text, &section.blocks);
     }
-    facts.push(("report", report.written_at.clone()));
-    writeln!(text, "| | |\n|---|---|")?;
-    for (name, value) in facts {
-        writeln!(text, "| {name} | {} |", cell(&value))?;
-    }
-    Ok(())
+    text.push_str(&format!("\n{}\n", escaped(&page.footer)));
+    text
 }
 
-/// Text inside a table cell.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
+/// A sign beside the words, for who leafs through many.
+fn sign(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Good => "✔",
+        Tone::Warn => "▲",
+        Tone::Bad => "✘",
+        Tone::Plain => "·",
+    }
 }
 
-fn tables(text: &mut String, report: &Report) -> std::fmt::Result {
-    let Some(manifest) = &report.manifest else {
-        return Ok(());
-    };
-    writeln!(
-        text,
-        "\n## Tables\n\n{}, {}, {} raw, {} stored.\n",
-        table::counted(manifest.tables.len() as u64, "table"),
-        table::counted(manifest.rows(), "row"),
-        table::bytes(manifest.raw_bytes()),
-        table::bytes(manifest.stored_bytes())
-    )?;
-    writeln!(
-        text,
-        "| table | rows | raw | stored | chunks | digest | on the target |"
-    )?;
-    writeln!(text, "|---|---:|---:|---:|---:|---|---|")?;
-    for (planned, exported) in report.plan.tables.iter().zip(&manifest.tables) {
-        let found = report
-            .verification
-            .as_ref()
-            .and_then(|verification| verification.tables.iter().find(|t| t.table == planned.name));
-        let target = match found {
-            Some(proof) if proof.expected == proof.found => "equal",
-            Some(_) => "**DIFFERS**",
-            None => "not compared",
-        };
-        writeln!(
-            text,
-            "| {} | {} | {} | {} | {} | `{}` | {target} |",
-            cell(&planned.name.to_string()),
-            exported.digest.rows,
-            table::bytes(exported.raw_bytes),
-            table::bytes(exported.stored_bytes),
-            exported.chunks.len(),
-            &exported.digest.hex()[..16]
-        )?;
+fn blocks(text: &mut String, blocks: &[Block]) {
+    for block in blocks {
+        text.push('\n');
+        one(text, block);
     }
-    let migrations = show::migrations(&report.plan);
-    if !migrations.is_empty() {
-        writeln!(text, "\n{}", migrations.trim_end())?;
-    }
-    Ok(())
 }
 
-fn verification(text: &mut String, report: &Report) -> std::fmt::Result {
-    let Some(verification) = &report.verification else {
-        return Ok(());
-    };
-    writeln!(
-        text,
-        "\n## Verification\n\n{} to {}, levels {}, against manifest `{}`.\n",
-        verification.began_at,
-        verification.ended_at,
-        verification.levels.join(", "),
-        verification.manifest.short()
-    )?;
-    if verification.is_clean() {
-        return writeln!(text, "No difference.");
-    }
-    for difference in &verification.differences {
-        writeln!(
-            text,
-            "- {}",
-            show::difference(difference).replace("\n    ", "\n  - ")
-        )?;
-    }
-    Ok(())
-}
-
-fn schema(text: &mut String, report: &SchemaReport) -> std::fmt::Result {
-    writeln!(text, "\n## Schema\n")?;
-    let kept = report.count(Decision::Kept) as u64;
-    writeln!(
-        text,
-        "{} kept. Everything else, what may be missed first:\n",
-        table::counted(kept, "object")
-    )?;
-    writeln!(
-        text,
-        "| object | decision | rule | reason |\n|---|---|---|---|"
-    )?;
-    for (object, told) in rows(report) {
-        writeln!(
-            text,
-            "| {} | {} | {} | {} |",
-            cell(&object),
-            told.decision.label(),
-            told.rule,
-            cell(&told.reason)
-        )?;
-    }
-    if !report.breaks_at_run_time.is_empty() {
-        writeln!(text, "\n### Breaks at run time\n")?;
-        for broken in &report.breaks_at_run_time {
-            writeln!(
-                text,
-                "- {} needs {} ({}): {}",
-                broken.object,
-                broken.needs,
-                broken.certainty.label(),
-                broken.consequence
-            )?;
-            if !broken.callers.is_empty() {
-                let callers: Vec<String> = broken.callers.iter().map(ToString::to_string).collect();
-                writeln!(text, "  - used by {}", callers.join(", "))?;
+fn one(text: &mut String, block: &Block) {
+    match block {
+        Block::Paragraph(words) => text.push_str(&format!("{}\n", line(words))),
+        Block::Heading(title) => text.push_str(&format!("### {}\n", escaped(title))),
+        Block::Facts(facts) => {
+            text.push_str("| | |\n|---|---|\n");
+            for (name, value) in facts {
+                text.push_str(&format!("| {name} | {} |\n", line(value)));
             }
         }
-    }
-    if !report.appendix.is_empty() {
-        writeln!(text, "\n### Left out, for reference\n")?;
-        for entry in &report.appendix {
-            writeln!(text, "{}:\n\n```sql\n{};\n```\n", entry.object, entry.sql)?;
+        Block::Table(whole) => rows(text, whole),
+        Block::List(lines) => {
+            for (first, more) in lines {
+                text.push_str(&format!("- {}\n", line(first)));
+                for under in more {
+                    text.push_str(&format!("  - {}\n", line(under)));
+                }
+            }
         }
+        Block::Fold {
+            summary,
+            blocks: inner,
+        } => {
+            text.push_str(&format!("### {}\n", escaped(summary)));
+            blocks(text, inner);
+        }
+        Block::Sql(sql) => {
+            let fence = fence(sql);
+            text.push_str(&format!("{fence}sql\n{}\n{fence}\n", visible(sql)));
+        }
+        Block::Chart(whole) => chart(text, whole),
     }
-    Ok(())
 }
 
-/// Every object that is not kept: what of the user's stays behind, what is changed, and what is the
-/// platform's. Members of one extension share a row: there are hundreds, and JSON has each.
-fn rows(report: &SchemaReport) -> Vec<(String, &ObjectReport)> {
-    let left: BTreeSet<_> = report.left_behind().into_iter().collect();
-    let rank = |told: &ObjectReport| match told.decision {
-        _ if left.contains(&told.object) => 0,
-        Decision::Dropped => 2,
-        _ => 1,
-    };
-    let mut others: Vec<&ObjectReport> = Vec::new();
-    let mut members: BTreeMap<&str, Vec<&ObjectReport>> = BTreeMap::new();
-    for told in &report.objects {
-        match (told.decision, told.rule.as_str()) {
-            (Decision::Kept, _) => {}
-            (Decision::Dropped, "extension-member") if !left.contains(&told.object) => {
-                members.entry(&told.reason).or_default().push(told);
-            }
-            _ => others.push(told),
-        }
-    }
-    others.sort_by_key(|told| (rank(told), told.decision));
-    let others = others
-        .into_iter()
-        .map(|told| (told.object.to_string(), told));
-    let members = members.into_values().filter_map(|members| {
-        let first = *members.first()?;
-        let named = match members.len() {
-            1 => first.object.to_string(),
-            many => format!("{many} members of an extension"),
-        };
-        Some((named, first))
+fn rows(text: &mut String, whole: &Table) {
+    let cells = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let titles = whole.columns.iter().map(|column| column.title.to_owned());
+    text.push_str(&cells(titles.collect()));
+    let rulers = whole.columns.iter().map(|column| match column.is_number {
+        true => "---:".to_owned(),
+        false => "---".to_owned(),
     });
-    others.chain(members).collect()
+    let rulers: Vec<String> = rulers.collect();
+    text.push_str(&format!("|{}|\n", rulers.join("|")));
+    for row in &whole.rows {
+        text.push_str(&cells(row.iter().map(line).collect()));
+    }
 }
 
-fn checks(text: &mut String, report: &Report) -> std::fmt::Result {
-    writeln!(
-        text,
-        "\n## Checks before the run\n\n| check | verdict | finding | remedy |\n|---|---|---|---|"
-    )?;
-    for check in &report.plan.checks {
-        let verdict = match check.verdict {
-            Verdict::Pass => "pass",
-            Verdict::Warn => "warn",
-            Verdict::Fail => "FAIL",
-        };
-        writeln!(
-            text,
-            "| {} | {verdict} | {} | {} |",
-            check.check,
-            cell(&check.finding),
-            cell(&check.remedy)
-        )?;
+fn chart(text: &mut String, whole: &Chart) {
+    let width = whole.bars.iter().map(|bar| bar.what.chars().count()).max();
+    let width = width.unwrap_or(0);
+    let part = |millis: u64| u128::from(millis) * u128::from(BAR) / u128::from(whole.millis.max(1));
+    text.push_str("```text\n");
+    for bar in &whole.bars {
+        let before = usize::try_from(part(bar.from)).unwrap_or(0);
+        let long = usize::try_from(part(bar.millis)).unwrap_or(0).max(1);
+        let rest = (usize::try_from(BAR).unwrap_or(0) + 1).saturating_sub(before + long);
+        text.push_str(&format!(
+            "{:<width$}  {}{}{}  {}\n",
+            visible(&bar.what).replace(['\n', '`'], " "),
+            " ".repeat(before),
+            "█".repeat(long),
+            " ".repeat(rest),
+            table::duration(bar.millis)
+        ));
     }
-    Ok(())
+    text.push_str("```\n");
+    text.push_str(&format!("\n{}\n", escaped(&whole.note)));
 }
 
-fn bindings(text: &mut String, report: &Report) -> std::fmt::Result {
-    if report.bindings.is_empty() {
-        return Ok(());
-    }
-    writeln!(
-        text,
-        "\n## Bindings\n\n| binding | before | after | state |\n|---|---|---|---|"
-    )?;
-    for binding in &report.bindings {
-        writeln!(
-            text,
-            "| {} | {} | {} | {} |",
-            cell(&binding.binding),
-            cell(&binding.before),
-            cell(&binding.after),
-            binding.state
-        )?;
-    }
-    Ok(())
+fn line(line: &Line) -> String {
+    let spans = line.iter().map(|span| match span {
+        Span::Text(words) => escaped(words),
+        Span::Code(words) if words.is_empty() => String::new(),
+        Span::Code(words) => quoted(words),
+        Span::Mark(Tone::Bad, words) => format!("**{}**", escaped(words)),
+        Span::Mark(_, words) => escaped(words),
+    });
+    spans.collect()
 }
 
-fn timings(text: &mut String, report: &Report) -> std::fmt::Result {
-    if report.timings.is_empty() {
-        return Ok(());
+/// Text that cannot open a tag, a link, a cell or emphasis. An underscore within a word is none to
+/// Markdown, and names are full of them.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in visible(text).chars() {
+        match c {
+            '\n' => escaped.push(' '),
+            '\\' | '`' | '*' | '<' | '[' | ']' | '|' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            '&' => escaped.push_str("&amp;"),
+            c => escaped.push(c),
+        }
     }
-    writeln!(text, "\n## Timings\n\n| what | took |\n|---|---:|")?;
-    for timing in &report.timings {
-        writeln!(
-            text,
-            "| {} | {} |",
-            timing.what,
-            table::duration(timing.millis)
-        )?;
+    escaped
+}
+
+/// Code in a cell. What the delimiters cannot hold is written as text.
+fn quoted(text: &str) -> String {
+    let shown = visible(text).replace('\n', " ");
+    match shown.contains(['`', '|', '\\', '<']) {
+        true => escaped(&shown),
+        false => format!("`{shown}`"),
     }
-    Ok(())
+}
+
+/// A fence longer than any in the text.
+fn fence(text: &str) -> String {
+    let longest = text
+        .split(|c| c != '`')
+        .map(|run| run.chars().count())
+        .max()
+        .unwrap_or(0);
+    "`".repeat((longest + 1).max(3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_opens_anything() {
+        assert_eq!(
+            escaped("<b>|[x](http://y)|\n`a` *b* c_d & é"),
+            "\\<b>\\|\\[x\\](http://y)\\| \\`a\\` \\*b\\* c_d &amp; é"
+        );
+        assert_eq!(quoted("ab`c"), "ab\\`c");
+        assert_eq!(fence("select '````'"), "`````");
+    }
 }

@@ -1,0 +1,194 @@
+//! A made-up report, for tests.
+
+use serde_json::{Value, json};
+use towpath_model::custody::{Chain, Link};
+use towpath_model::manifest::Manifest;
+use towpath_model::plan::Plan;
+use towpath_model::report::Report;
+use towpath_model::{QualifiedName, TableId};
+
+/// Bytes of heap of table number `no` of so many: none are of one size.
+fn bytes(no: usize, count: usize) -> u64 {
+    (count - no) as u64 * 1_048_576
+}
+
+fn server(endpoint: &str, version: u32) -> Value {
+    json!({
+        "endpoint": endpoint,
+        "facts": {
+            "version_num": version, "system_identifier": null, "database": "app", "user": "master",
+            "is_superuser": false, "bypasses_rls": false, "can_create_roles": true,
+            "encoding": "UTF8", "collation": "en_US.UTF-8", "search_path": "public",
+            "uses_tls": true, "available_extensions": {}, "database_bytes": 1_000_000,
+        },
+    })
+}
+
+fn hash(digit: char) -> String {
+    digit.to_string().repeat(64)
+}
+
+fn digest(no: usize) -> Value {
+    json!({"rows": 1000 + no, "sum": format!("{:016x}{:048x}", no * 0x0123_4567_89ab + 0x7edc_ba98_7654, no)})
+}
+
+/// A run of so many tables, of which the second differs.
+pub fn report(tables: usize, name_of: impl Fn(usize) -> String) -> Report {
+    let names: Vec<QualifiedName> = (0..tables)
+        .map(|no| QualifiedName::new("public", name_of(no)))
+        .collect();
+    let plan = plan(&names);
+    let manifest = manifest(&names);
+    let mut chain = Chain::begin(&manifest, &plan);
+    let held = Link::compare(&1, &1);
+    for (no, table) in chain.tables.iter_mut().enumerate() {
+        table.loaded = if no == 1 { Link::BROKEN } else { held };
+        for chunk in &mut table.chunks {
+            (chunk.links.stored, chunk.links.raw, chunk.links.rows) = (held, held, held);
+        }
+    }
+    let proofs = names.iter().enumerate().map(|(no, name)| {
+        let found = digest(if no == 1 { 999 } else { no });
+        json!({"table": name, "expected": digest(no), "found": found})
+    });
+    let name = names.get(1).or(names.first());
+    let verification = json!({
+        "run": plan.run, "manifest": manifest.root, "began_at": "2026-01-02T03:06:00Z",
+        "ended_at": "2026-01-02T03:07:00Z",
+        "levels": ["chunks", "rows", "sequences", "schema", "access", "health"],
+        "source": "manifest", "reading": "stream", "chunks_checked": tables,
+        "tables": proofs.collect::<Vec<_>>(), "counts": [], "sequences_checked": 4,
+        "objects_checked": 90, "chain": chain,
+        "access": {
+            "roles": ["anon"], "subjects": [{"role": "anon", "claims": ""}], "relations": 3,
+            "sampled": [], "empty": 0, "visible_sets": 3, "writes": 9, "write_attempts": "explain",
+            "not_looked_at": [{"what": "role reporting", "reason": "the login may not take it on"}],
+            "differences": [],
+        },
+        "health": {
+            "checks": [
+                {"check": "indexes-valid", "verdict": "pass", "finding": "12 indexes are valid"},
+                {"check": "foreign-key-index", "verdict": "warn", "finding": "1 foreign key has no index",
+                 "remedy": "create an index on public.orders (customer_id)"},
+            ],
+        },
+        "differences": [
+            {"kind": "rows", "table": name, "expected": digest(1), "found": digest(999), "located": []},
+        ],
+    });
+    let object = |kind: &str, name: &str, decision: &str, rule: &str, reason: &str| {
+        json!({"object": {"kind": kind, "schema": "public", "name": name}, "decision": decision,
+               "rule": rule, "reason": reason})
+    };
+    let first = name_of(0);
+    let value = json!({
+        "written_at": "2026-01-02T03:08:00Z", "stage": "loaded", "plan": plan,
+        "schema": {
+            "objects": [
+                object("table", &first, "kept", "user", "yours"),
+                object("view", "totals", "rewritten", "build-path", "search path set"),
+                object("function", "uid", "emulated", "emulated", "stands in for the platform's"),
+                object("policy", "own", "dropped", "policy-roles", "applies only to roles that do not go"),
+                object("table", "objects", "dropped", "managed", "the platform's"),
+            ],
+            "breaks_at_run_time": [{
+                "object": {"kind": "function", "schema": "public", "name": "notify"},
+                "needs": "net.http_post", "consequence": "every insert fails; drop the trigger",
+                "callers": [{"kind": "trigger", "schema": "public", "name": "t", "on": first}],
+            }],
+            "appendix": [{
+                "object": {"kind": "policy", "schema": "storage", "name": "own", "on": "objects"},
+                "sql": "create policy own on storage.objects using (true)",
+            }],
+        },
+        "manifest": manifest, "verification": verification,
+        "bindings": [{
+            "binding": "lambda orders-api DATABASE_URL", "before": "postgres://postgres@old:5432/postgres",
+            "after": "postgres://app@new:5432/app", "state": "restored",
+        }],
+        "target_snapshot": "towpath-20260102-00000000",
+        "timings": [
+            {"what": "export", "millis": 61_000, "began_at_ms": 1_767_322_800_000_u64},
+            {"what": "load", "millis": 90_000, "began_at_ms": 1_767_322_803_000_u64},
+            {"what": "export and load", "millis": 93_500, "began_at_ms": 1_767_322_800_000_u64},
+            {"what": "indexes, constraints and policies", "millis": 30_250, "began_at_ms": 1_767_322_893_600_u64},
+            {"what": "verify", "millis": 41_000, "began_at_ms": 1_767_322_924_000_u64},
+        ],
+    });
+    serde_json::from_value(value).expect("a report")
+}
+
+fn plan(names: &[QualifiedName]) -> Plan {
+    let tables = names.iter().enumerate().map(|(no, name)| {
+        json!({
+            "id": TableId::of(name), "name": name, "columns": ["id"], "key": ["id"], "types": ["int4"],
+            "format": "binary", "bytes": bytes(no, names.len()), "estimated_rows": 1000,
+            "force_row_security": false, "chunks": [{"no": 1, "pages": null}],
+        })
+    });
+    let value = json!({
+        "run": "20260102-00000000", "created_at": "2026-01-02T03:00:00Z", "made_by": "0.1.0",
+        "source": server("db.example.supabase.co:5432/postgres", 150_008),
+        "target": server("orders.example.rds.amazonaws.com:5432/app", 160_004),
+        "store": "s3://bucket/runs", "tables": tables.collect::<Vec<_>>(), "sequences": [],
+        "migrations": {"count": 3, "redacted": ["20250101"]},
+        "pre_data": hash('a'), "post_data": hash('b'),
+        "decisions": {"kept": 1, "rewritten": 1, "emulated": 1, "dropped": 2},
+        "checks": [
+            {"check": "source-login", "verdict": "pass", "finding": "postgres bypasses row-level security"},
+            {"check": "schema-run-time", "verdict": "warn", "finding": "1 object breaks at run time",
+             "remedy": "look at the report"},
+        ],
+        "estimated_seconds": 120, "jobs": {"jobs": 4, "reason": "4 cores here"},
+    });
+    serde_json::from_value(value).expect("a plan")
+}
+
+fn manifest(names: &[QualifiedName]) -> Manifest {
+    let tables = names.iter().enumerate().map(|(no, name)| {
+        let table = TableId::of(name);
+        let raw_bytes = bytes(no, names.len());
+        json!({
+            "table": table, "digest": digest(no), "raw_bytes": raw_bytes,
+            "stored_bytes": raw_bytes / 3,
+            "chunks": [{
+                "chunk": {"table": table, "no": 1}, "attempt": 1, "key": "chunks/1.bin.zst",
+                "codec": "zstd", "raw_bytes": raw_bytes, "raw_hash": hash('d'),
+                "stored_bytes": raw_bytes / 3, "stored_hash": hash('e'), "digest": digest(no),
+            }],
+        })
+    });
+    let value = json!({
+        "run": "20260102-00000000", "plan": hash('f'), "snapshot": "100:100:",
+        "snapshot_lsn": "0/1A2B3C4D", "snapshot_at": "2026-01-02T03:00:05Z",
+        "sealed_at": "2026-01-02T03:01:06Z", "files": [], "sequences": [],
+        "tables": tables.collect::<Vec<_>>(), "root": hash('c'),
+    });
+    let mut manifest: Manifest = serde_json::from_value(value).expect("a manifest");
+    manifest.root = manifest.compute_root();
+    manifest
+}
+
+/// The same as the report of a rehearsal.
+pub fn rehearsal(mut report: Report) -> Report {
+    let of_plan = json!({
+        "database": "towpath_rehearsal_20260102_00000000",
+        "stands_for": "orders.example.rds.amazonaws.com:5432/app",
+    });
+    let found = json!({
+        "run": report.plan.run, "verdict": "ready", "roles_made": ["anon", "authenticated"],
+        "would_besides": ["take an RDS snapshot of the target before the load"],
+        "gate": {
+            "refused_by": [], "not_looked_at": ["consumers: no Lambda function is selected under [switch]"],
+            "source_moved": "the source has changed since the export in 1 table: public.orders",
+        },
+        "left": [],
+    });
+    report.plan.rehearsal = serde_json::from_value(of_plan).expect("a rehearsal's plan");
+    report.rehearsal = serde_json::from_value(found).expect("a rehearsal");
+    if let Some(verification) = &mut report.verification {
+        verification.differences.clear();
+    }
+    report.bindings.clear();
+    report
+}
