@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 use types::built_in;
 
+use crate::SplitMix64;
+
 /// Words that make a name hostile.
 const HOSTILE: [&str; 20] = [
     "", " ", ".", "\"", "'", "\\", "%s", "$$", "-- ", "/*", ";", "ü", "日本", "\n", "\t", "(", "{",
@@ -44,7 +46,7 @@ struct Table {
 }
 
 struct Generator {
-    state: u64,
+    random: SplitMix64,
     count: u32,
     sql: String,
     schemas: Vec<String>,
@@ -59,7 +61,7 @@ struct Generator {
 #[must_use]
 pub fn schema(seed: u64) -> String {
     let mut generator = Generator {
-        state: seed,
+        random: SplitMix64(seed),
         count: 0,
         sql: "begin;\nset local search_path = public, extensions;\nset local client_min_messages = warning;\n".to_owned(),
         schemas: vec!["public".to_owned()],
@@ -84,26 +86,8 @@ fn literal(text: &str) -> String {
 }
 
 impl Generator {
-    /// `SplitMix64`: small, and the same everywhere.
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        let bound = u64::try_from(bound.max(1)).expect("a small number");
-        usize::try_from(self.next() % bound).expect("below a small number")
-    }
-
-    fn once_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-
     fn pick<'p>(&mut self, among: &[&'p str]) -> &'p str {
-        among[self.below(among.len())]
+        self.random.pick::<&'p str>(among)
     }
 
     fn line(&mut self, statement: &str) {
@@ -114,13 +98,13 @@ impl Generator {
     /// A name nobody has, bare.
     fn bare(&mut self, word: &str) -> String {
         self.count += 1;
-        let mut name = if self.once_in(8) {
+        let mut name = if self.random.once_in(8) {
             self.pick(&RESERVED).to_owned()
         } else {
             format!("{}{word}{}", self.pick(&HOSTILE), self.pick(&HOSTILE))
         };
         write!(name, "{}", self.count).expect("write to a string");
-        if self.once_in(15) {
+        if self.random.once_in(15) {
             while name.len() < 62 {
                 name.push('_');
             }
@@ -148,7 +132,7 @@ impl Generator {
     }
 
     fn any_schema(&mut self) -> String {
-        let at = self.below(self.schemas.len());
+        let at = self.random.below(self.schemas.len());
         self.schemas[at].clone()
     }
 
@@ -159,7 +143,7 @@ impl Generator {
     }
 
     fn comment(&mut self, on: &str) {
-        if self.once_in(3) {
+        if self.random.once_in(3) {
             let word = self.pick(&HOSTILE);
             let text = literal(&format!("comment {word} of 'it' \\ {}", self.count));
             self.line(&format!("comment on {on} is {text}"));
@@ -167,7 +151,7 @@ impl Generator {
     }
 
     fn write(&mut self) {
-        for _ in 0..=self.below(2) {
+        for _ in 0..=self.random.below(2) {
             let schema = self.name("schema");
             self.line(&format!("create schema {schema}"));
             self.comment(&format!("schema {schema}"));
@@ -178,15 +162,15 @@ impl Generator {
         self.default_privileges();
         self.user_types();
         self.functions();
-        for _ in 0..4 + self.below(4) {
+        for _ in 0..4 + self.random.below(4) {
             self.table();
         }
-        for _ in 0..=self.below(2) {
+        for _ in 0..=self.random.below(2) {
             self.partitioned();
         }
         self.inheritance();
         self.foreign_keys();
-        for _ in 0..3 + self.below(5) {
+        for _ in 0..3 + self.random.below(5) {
             self.view();
         }
         for at in 0..self.tables.len() {
@@ -196,7 +180,7 @@ impl Generator {
     }
 
     fn default_privileges(&mut self) {
-        for _ in 0..self.below(3) {
+        for _ in 0..self.random.below(3) {
             let schema = self.any_schema();
             let role = self.pick(&ROLES);
             let what = self.pick(&[
@@ -212,18 +196,18 @@ impl Generator {
     }
 
     fn user_types(&mut self) {
-        for _ in 0..=self.below(3) {
+        for _ in 0..=self.random.below(3) {
             let name = self.in_schema("enum");
             self.line(&format!(
                 "create type {name} as enum ('a', 'it''s \"b\"', E'c\\n\\\\', 'd %s')"
             ));
-            if self.once_in(2) {
+            if self.random.once_in(2) {
                 self.line(&format!(
                     "alter type {name} add value 'before' before 'it''s \"b\"'"
                 ));
             }
             self.comment(&format!("type {name}"));
-            if self.once_in(2) {
+            if self.random.once_in(2) {
                 self.line(&format!("revoke usage on type {name} from public"));
             }
             self.add_type(
@@ -232,10 +216,14 @@ impl Generator {
                 true,
             );
         }
-        for _ in 0..=self.below(2) {
+        for _ in 0..=self.random.below(2) {
             let name = self.in_schema("domain");
             let check = self.name("check");
-            let default = if self.once_in(2) { " default 5" } else { "" };
+            let default = if self.random.once_in(2) {
+                " default 5"
+            } else {
+                ""
+            };
             self.line(&format!("create domain {name} as integer{default} constraint {check} check (value is null or value < 100000)"));
             self.comment(&format!("domain {name}"));
             self.comment(&format!("constraint {check} on domain {name}"));
@@ -290,11 +278,11 @@ impl Generator {
         self.line(&format!(
             "revoke execute on function {trigger}() from public"
         ));
-        if self.once_in(2) {
+        if self.random.once_in(2) {
             let procedure = self.in_schema("proc");
             self.line(&format!("create procedure {procedure}(inout n integer, variadic rest text[] default '{{}}') language plpgsql as 'begin commit; end'"));
         }
-        if self.once_in(2) {
+        if self.random.once_in(2) {
             let (step, total) = (self.in_schema("step"), self.in_schema("total"));
             self.line(&format!("create function {step}(bigint, integer) returns bigint language sql immutable as 'select $1 + coalesce($2, 0)'"));
             self.line(&format!("create aggregate {total}(integer) (sfunc = {step}, stype = bigint, initcond = '0', parallel = safe)"));
@@ -303,7 +291,7 @@ impl Generator {
         if let Some(user) = self.types.iter().rev().find_map(|it| it.user.clone()) {
             let takes = self.in_schema("takes");
             self.line(&format!("create function {takes}({user}, {user}[] default null) returns table (x {user}, y text) language sql stable rows 7 as 'select $1, null::text'"));
-            if self.once_in(2) {
+            if self.random.once_in(2) {
                 self.line(&format!(
                     "grant execute on function {takes}({user}, {user}[]) to anon"
                 ));
@@ -320,9 +308,9 @@ impl Generator {
     }
 
     fn columns(&mut self, most: usize) -> Vec<Column> {
-        (0..self.below(most))
+        (0..self.random.below(most))
             .map(|_| {
-                let at = self.below(self.types.len());
+                let at = self.random.below(self.types.len());
                 let of = self.types[at].clone();
                 Column {
                     name: self.name("col"),
@@ -335,10 +323,10 @@ impl Generator {
 
     fn definition(&mut self, column: &Column) -> String {
         let mut text = format!("{} {}", column.name, column.of.sql);
-        if self.once_in(4) {
+        if self.random.once_in(4) {
             write!(text, " default {}", (column.of.value)(7)).expect("write to a string");
         }
-        if self.once_in(5) {
+        if self.random.once_in(5) {
             text.push_str(" not null");
         }
         text
@@ -367,7 +355,7 @@ impl Generator {
                 parts.push(format!("{gone} text"));
             }
         }
-        if self.once_in(3) {
+        if self.random.once_in(3) {
             let made = self.name("made");
             parts.push(format!(
                 "{made} text generated always as ({}({key}::integer)) stored",
@@ -398,7 +386,11 @@ impl Generator {
         parts.push(format!(
             "constraint {constraint} primary key ({key}){deferrable}"
         ));
-        let unlogged = if self.once_in(6) { "unlogged " } else { "" };
+        let unlogged = if self.random.once_in(6) {
+            "unlogged "
+        } else {
+            ""
+        };
         let options = self.pick(&[
             "",
             " with (fillfactor = 66)",
@@ -413,7 +405,7 @@ impl Generator {
         }
         self.line(&format!("alter table {name} add check ({key} > -5), add constraint {} check ({key} is not null) not valid", quoted("no'w")));
         self.comment(&format!("constraint {constraint} on {name}"));
-        let rows = 1 + self.next() % 12;
+        let rows = 1 + self.random.number() % 12;
         self.insert(&name, &columns, rows, kind.contains("always"));
         self.tables.push(Table {
             name,
@@ -492,7 +484,7 @@ impl Generator {
         };
         let values = |bound: &str| format!("for values {bound}");
         let first = self.in_schema("part");
-        let below = if self.once_in(2) {
+        let below = if self.random.once_in(2) {
             format!(" partition by list ({region})")
         } else {
             String::new()
@@ -526,7 +518,7 @@ impl Generator {
             "alter table {name} attach partition {third} {}",
             values(bounds[2])
         ));
-        if below.is_empty() && self.once_in(2) {
+        if below.is_empty() && self.random.once_in(2) {
             self.line(&format!("alter table {name} add primary key ({key})"));
         }
         let rows = 12;
@@ -560,11 +552,11 @@ impl Generator {
             .filter(|at| !self.tables[*at].partitioned)
             .collect();
         for at in plain.clone() {
-            let to = plain[self.below(plain.len())];
+            let to = plain[self.random.below(plain.len())];
             let (from, rows) = (self.tables[at].name.clone(), self.tables[to].rows);
             // What a crash empties, only what it empties too may refer to.
             let lasts = self.tables[to].unlogged && !self.tables[at].unlogged;
-            if lasts || !self.once_in(2) {
+            if lasts || !self.random.once_in(2) {
                 continue;
             }
             let target = self.tables[to].name.clone();
@@ -590,12 +582,12 @@ impl Generator {
     }
 
     fn view(&mut self) {
-        let over_view = !self.views.is_empty() && self.once_in(3);
+        let over_view = !self.views.is_empty() && self.random.once_in(3);
         let (from, columns) = if over_view {
-            let at = self.below(self.views.len());
+            let at = self.random.below(self.views.len());
             self.views[at].clone()
         } else {
-            let at = self.below(self.tables.len());
+            let at = self.random.below(self.tables.len());
             let table = &self.tables[at];
             (
                 table.name.clone(),
@@ -629,7 +621,7 @@ impl Generator {
             self.label,
             kept[0]
         );
-        if self.once_in(3) {
+        if self.random.once_in(3) {
             let data = self.pick(&["with data", "with no data"]);
             self.line(&format!("create materialized view {name} as {text} {data}"));
             let index = self.name("mvidx");
@@ -667,8 +659,11 @@ impl Generator {
             .iter()
             .map(|column| column.name.clone())
             .collect();
-        for _ in 0..self.below(4) {
-            let (index, column) = (self.name("idx"), sorting[self.below(sorting.len())].clone());
+        for _ in 0..self.random.below(4) {
+            let (index, column) = (
+                self.name("idx"),
+                sorting[self.random.below(sorting.len())].clone(),
+            );
             let order = self.pick(&["", " desc", " nulls first"]);
             let rest = self
                 .pick(&[
@@ -683,24 +678,24 @@ impl Generator {
             ));
             self.comment(&format!("index {}.{index}", schema_of(&name)));
         }
-        if self.once_in(3) {
+        if self.random.once_in(3) {
             let index = self.name("expr");
             self.line(&format!(
                 "create index {index} on {name} (({}({key}::integer)), ({key} + 1))",
                 self.label
             ));
         }
-        if sorting.len() > 1 && self.once_in(3) {
+        if sorting.len() > 1 && self.random.once_in(3) {
             let statistics = self.in_schema("stat");
             self.line(&format!(
                 "create statistics {statistics} on {}, {} from {name}",
                 sorting[0], sorting[1]
             ));
         }
-        let column = all[self.below(all.len())].clone();
+        let column = all[self.random.below(all.len())].clone();
         self.comment(&format!("table {name}"));
         self.comment(&format!("column {name}.{column}"));
-        if self.once_in(3) {
+        if self.random.once_in(3) {
             self.line(&format!(
                 "alter table {name} alter column {column} set statistics 123"
             ));
@@ -720,7 +715,7 @@ impl Generator {
         }
         self.comment(&format!("trigger {trigger} on {name}"));
         self.policies(&name, &key);
-        for _ in 0..self.below(3) {
+        for _ in 0..self.random.below(3) {
             let (role, right) = (
                 self.pick(&ROLES),
                 self.pick(&[
@@ -733,11 +728,15 @@ impl Generator {
                 ])
                 .replace('K', &column),
             );
-            let verb = if self.once_in(3) { "revoke" } else { "grant" };
+            let verb = if self.random.once_in(3) {
+                "revoke"
+            } else {
+                "grant"
+            };
             let word = if verb == "revoke" { "from" } else { "to" };
             self.line(&format!("{verb} {right} on {name} {word} {role}"));
         }
-        if !partitioned && self.once_in(4) {
+        if !partitioned && self.random.once_in(4) {
             let rule = self.name("rule");
             self.line(&format!(
                 "create rule {rule} as on delete to {name} where old.{key} < 0 do also nothing"
@@ -746,11 +745,11 @@ impl Generator {
     }
 
     fn policies(&mut self, table: &str, key: &str) {
-        if self.once_in(2) {
+        if self.random.once_in(2) {
             return;
         }
         self.line(&format!("alter table {table} enable row level security"));
-        for _ in 0..=self.below(3) {
+        for _ in 0..=self.random.below(3) {
             let policy = self.name("policy");
             let role = self.pick(&ROLES);
             let kind = self.pick(&["permissive", "permissive", "restrictive"]);
@@ -772,7 +771,7 @@ impl Generator {
     }
 
     fn publication(&mut self) {
-        if self.once_in(2) {
+        if self.random.once_in(2) {
             let lasting = self.tables.iter().find(|table| !table.unlogged);
             let Some(table) = lasting.map(|table| table.name.clone()) else {
                 return;

@@ -1,12 +1,13 @@
 //! Random tables of random types with random rows, in random places of their pages, arrive.
 
 use std::fmt::Write as _;
+use std::ops::{Deref, DerefMut};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use towpath_tests::pg::psql;
 use towpath_tests::sample::{Site, fixture};
-use towpath_tests::{exact, pair, project};
+use towpath_tests::{SplitMix64, exact, pair, project};
 
 use crate::values_every::{Type, literal, types};
 
@@ -41,31 +42,23 @@ const PIECES: [&str; 24] = [
     "\u{10ffff}",
 ];
 
-pub(crate) struct Random(pub(crate) u64);
+pub(crate) struct Random(pub(crate) SplitMix64);
+
+impl Deref for Random {
+    type Target = SplitMix64;
+
+    fn deref(&self) -> &SplitMix64 {
+        &self.0
+    }
+}
+
+impl DerefMut for Random {
+    fn deref_mut(&mut self) -> &mut SplitMix64 {
+        &mut self.0
+    }
+}
 
 impl Random {
-    /// `SplitMix64`: small, and the same everywhere.
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        let bound = u64::try_from(bound.max(1)).expect("a small number");
-        usize::try_from(self.next() % bound).expect("below a small number")
-    }
-
-    fn once_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-
-    fn pick<'l, T>(&mut self, list: &'l [T]) -> &'l T {
-        &list[self.below(list.len())]
-    }
-
     fn text(&mut self) -> String {
         let pieces = self.below(6);
         (0..pieces)
@@ -73,7 +66,7 @@ impl Random {
                 0 => char::from_u32(1 + u32::try_from(self.below(0x7fff)).expect("small"))
                     .map_or_else(String::new, String::from),
                 1 => (*self.pick(&PIECES)).repeat(1 + self.below(3)),
-                2 => format!("{:x}", self.next()).repeat(1 + self.below(200)),
+                2 => format!("{:x}", self.number()).repeat(1 + self.below(200)),
                 _ => (*self.pick(&PIECES)).to_owned(),
             })
             .collect()
@@ -114,7 +107,7 @@ impl Random {
 
     /// A value as its input function takes it: of the list, or of any.
     fn value(&mut self, of: &Type) -> String {
-        let bits = self.next();
+        let bits = self.number();
         let narrow = u32::try_from(bits >> 32).expect("32 bits");
         let any = match of.name.as_str() {
             "bigint" => bits.cast_signed().to_string(),
@@ -135,7 +128,7 @@ impl Random {
                     .collect();
                 format!("\\x{bytes}")
             }
-            "uuid" => format!("{bits:016x}{:016x}", self.next()),
+            "uuid" => format!("{bits:016x}{:016x}", self.number()),
             "json" => self.json(4),
             "jsonb" => self.json(4),
             "timestamp" | "timestamptz" => format!(
@@ -306,7 +299,7 @@ pub(crate) fn table(random: &mut Random, types: &[Type], name: &str, is_big: boo
 }
 
 fn script(seed: u64, tables: usize) -> String {
-    let mut random = Random(seed);
+    let mut random = Random(SplitMix64(seed));
     let all = types();
     let binary: Vec<Type> = types().into_iter().filter(|of| of.binary).collect();
     let mut sql = format!(

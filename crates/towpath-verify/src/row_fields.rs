@@ -80,8 +80,18 @@ pub(crate) fn csv_fields(row: &[u8], null_marker: &str) -> Vec<Field<'static>> {
         .collect()
 }
 
+/// What a reader of files takes off their beginning. In a row it is text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// The one record of a line; nothing when it is none.
 fn csv_record(row: &[u8]) -> Option<ByteRecord> {
+    if row.starts_with(BYTE_ORDER_MARK) {
+        return read_record(&[BYTE_ORDER_MARK, row].concat());
+    }
+    read_record(row)
+}
+
+fn read_record(row: &[u8]) -> Option<ByteRecord> {
     let mut reader = AsyncReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -113,6 +123,10 @@ mod tests {
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(texts("\n"), [some("")]);
         assert_eq!(texts("a,,\\N\n"), [some("a"), some(""), None]);
+        for row in ["\u{feff}x", "\u{feff}\u{feff}", "\u{feff}"] {
+            assert_eq!(texts(&format!("{row}\n")), [some(row)]);
+            assert_eq!(texts(&format!("\"{row}\",\n")), [some(row), some("")]);
+        }
         assert_eq!(
             texts("\"a,\"\"b\"\"\n\",\"\"\"\",\"\"\n"),
             [some("a,\"b\"\n"), some("\""), some("")]

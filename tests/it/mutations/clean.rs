@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 use towpath_tests::pg::psql;
 use towpath_tests::sample::{Site, fixture};
-use towpath_tests::{Pair, Project, pair, project};
+use towpath_tests::{Pair, Project, SplitMix64, pair, project};
 
 use super::full;
 use super::table::{DEMANDED, LEVELS};
@@ -88,7 +88,7 @@ fn found(project: &Project, code: i32) -> BTreeSet<String> {
 }
 
 fn assert_true(pair: &Pair, seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random(SplitMix64(seed));
     let site = Site::fresh(pair, &format!("clean_{seed}"));
     psql(&site.source, &script(&mut random));
     let project = site.project(project!(pair)).with("TOWPATH_CHUNK_MIB", "1");
