@@ -28,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "towpath-verify",
         &["towpath-model", "towpath-postgres", "towpath-store"],
     ),
+    ("towpath-fence", &["towpath-model", "towpath-postgres"]),
     ("towpath-switch", &["towpath-model", "towpath-store"]),
     ("towpath-rds", &["towpath-model"]),
 ];
@@ -46,9 +47,19 @@ const GUESTS: &[(&str, &[&str])] = &[
     ("aws-sdk-s3", &["towpath-store"]),
     ("aws-sdk-lambda", &["towpath-switch"]),
     ("aws-sdk-secretsmanager", &["towpath-switch"]),
+    ("aws-sdk-ssm", &["towpath-switch"]),
+    ("aws-sdk-kms", &["towpath-switch"]),
+    ("aws-sdk-cloudwatch", &["towpath-switch"]),
+    ("aws-sdk-sns", &["towpath-switch"]),
     ("aws-sdk-rds", &["towpath-rds"]),
-    // Ciphers and signatures: one seals undo data, the other signs evidence.
-    ("aws-lc-rs", &["towpath-switch", "towpath-verify"]),
+    // Ciphers and signatures: one seals undo data, one signs evidence, one signs notices.
+    (
+        "aws-lc-rs",
+        &["towpath-switch", "towpath-verify", "towpath"],
+    ),
+    // Probes and notices.
+    ("hyper-util", &["towpath"]),
+    ("hyper-rustls", &["towpath"]),
     ("rustls-pki-types", &["towpath-verify"]),
 ];
 

@@ -7,6 +7,7 @@ mod overlap;
 mod rewrite;
 mod servers;
 mod store;
+mod switching;
 mod world;
 
 use towpath_tests::tcp_proxy::Direction;

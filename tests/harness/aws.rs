@@ -246,6 +246,8 @@ pub struct Aws {
     lambda: aws_sdk_lambda::Client,
     secrets: aws_sdk_secretsmanager::Client,
     rds: aws_sdk_rds::Client,
+    alarms: aws_sdk_cloudwatch::Client,
+    topics: aws_sdk_sns::Client,
 }
 
 /// What a function is configured with.
@@ -280,6 +282,8 @@ impl Aws {
             lambda: aws_sdk_lambda::Client::new(&config),
             secrets: aws_sdk_secretsmanager::Client::new(&config),
             rds: aws_sdk_rds::Client::new(&config),
+            alarms: aws_sdk_cloudwatch::Client::new(&config),
+            topics: aws_sdk_sns::Client::new(&config),
             runtime: Some(runtime),
         }
     }
@@ -485,6 +489,57 @@ impl Aws {
         self.wait(call.send()).expect("put a secret's value");
     }
 
+    // --- CloudWatch and SNS ---
+
+    /// Makes an alarm, or keeps it, and puts it into a state: `OK`, `ALARM`, `INSUFFICIENT_DATA`.
+    pub fn set_alarm(&self, name: &str, state: &str) {
+        use aws_sdk_cloudwatch::types::{ComparisonOperator, StateValue, Statistic};
+        let call = self
+            .alarms
+            .put_metric_alarm()
+            .alarm_name(name)
+            .namespace("Fixture")
+            .metric_name("Errors")
+            .statistic(Statistic::Sum)
+            .period(60)
+            .evaluation_periods(1)
+            .threshold(1.0)
+            .comparison_operator(ComparisonOperator::GreaterThanThreshold);
+        self.wait(call.send()).expect("put an alarm");
+        let call = self
+            .alarms
+            .set_alarm_state()
+            .alarm_name(name)
+            .state_value(StateValue::from(state))
+            .state_reason("fixture");
+        self.wait(call.send()).expect("set an alarm's state");
+    }
+
+    /// Makes a topic and subscribes an HTTP endpoint to it, which must confirm; gives its ARN.
+    #[must_use]
+    pub fn create_topic(&self, name: &str, server: &crate::HttpServer, path: &str) -> String {
+        let call = self.topics.create_topic().name(name);
+        let topic = self.wait(call.send()).expect("create a topic").topic_arn;
+        let topic = topic.expect("a topic has an ARN");
+        let call = self
+            .topics
+            .subscribe()
+            .topic_arn(&topic)
+            .protocol("http")
+            .endpoint(server.url(path));
+        self.wait(call.send()).expect("subscribe to a topic");
+        server.wait_for(path, 1);
+        let asked = server.asked(path)[0].json();
+        let token = asked["Token"].as_str().expect("a token");
+        let call = self
+            .topics
+            .confirm_subscription()
+            .topic_arn(&topic)
+            .token(token);
+        self.wait(call.send()).expect("confirm a subscription");
+        topic
+    }
+
     // --- RDS ---
 
     /// Enters an instance whose endpoint is `localhost:port`, where a local server listens.
@@ -533,7 +588,7 @@ fn wait_for<T: Send>(runtime: &tokio::runtime::Runtime, call: impl Future<Output
 }
 
 /// The package of the fixture's function, made by scripts/lambda-zip.
-fn orders_api_zip() -> PathBuf {
+pub(crate) fn orders_api_zip() -> PathBuf {
     let script = crate::repository().join("scripts/lambda-zip");
     let mut key = Key::new();
     key.files(&crate::repository().join("tests/fixtures/lambda"))

@@ -9,11 +9,15 @@
 //! ```
 
 pub mod aws;
+pub mod aws_proxy;
+pub mod aws_state;
 pub mod browser;
 mod cache;
 pub mod catalog;
 pub mod catalog_facts;
+pub mod consumers;
 pub mod exact;
+pub mod http_server;
 pub mod installation;
 mod kept;
 pub mod oracle;
@@ -32,6 +36,10 @@ mod wait;
 pub mod watch;
 
 pub use aws::{Aws, MiniStack, S3Server};
+pub use aws_proxy::{Act, AwsProxy, Call};
+pub use aws_state::AwsState;
+pub use consumers::{Consumers, Shape};
+pub use http_server::HttpServer;
 pub use installation::Installation;
 pub use kept::{KEPT_MASTER, KeptServer};
 pub use pg::{Pair, Source, Target, TargetShape, demo_pair, pair, pair_on, pair_with};

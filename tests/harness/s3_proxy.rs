@@ -135,14 +135,14 @@ impl Drop for S3Proxy {
     }
 }
 
-struct Message {
+pub(crate) struct Message {
     /// First line and headers, with the empty line.
-    head: Vec<u8>,
-    body: Vec<u8>,
+    pub(crate) head: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Message {
-    fn first_line(&self) -> String {
+    pub(crate) fn first_line(&self) -> String {
         let line = self.head.split(|byte| *byte == b'\r').next();
         String::from_utf8_lossy(line.unwrap_or_default()).into_owned()
     }
@@ -234,7 +234,7 @@ fn answer(mut client: &TcpStream, status: u16, code: &str, head_only: bool) -> O
 }
 
 /// The first answer that is not about going on.
-fn final_head(from: &mut impl BufRead) -> Option<Message> {
+pub(crate) fn final_head(from: &mut impl BufRead) -> Option<Message> {
     loop {
         let message = read_head(from)?;
         if !message.first_line().contains(" 100 ") {
@@ -243,7 +243,7 @@ fn final_head(from: &mut impl BufRead) -> Option<Message> {
     }
 }
 
-fn read_head(from: &mut impl BufRead) -> Option<Message> {
+pub(crate) fn read_head(from: &mut impl BufRead) -> Option<Message> {
     let mut head = Vec::new();
     loop {
         let before = head.len();
@@ -258,7 +258,7 @@ fn read_head(from: &mut impl BufRead) -> Option<Message> {
     })
 }
 
-fn header(head: &[u8], name: &str) -> Option<String> {
+pub(crate) fn header(head: &[u8], name: &str) -> Option<String> {
     String::from_utf8_lossy(head).lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
         key.eq_ignore_ascii_case(name)
@@ -267,7 +267,7 @@ fn header(head: &[u8], name: &str) -> Option<String> {
 }
 
 /// The body as it goes over the line, with the marks of its pieces if it is chunked.
-fn read_body(from: &mut impl BufRead, head: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn read_body(from: &mut impl BufRead, head: &[u8]) -> Option<Vec<u8>> {
     if let Some(length) = header(head, "content-length") {
         let mut body = vec![0; length.parse().ok()?];
         return from.read_exact(&mut body).ok().map(|()| body);

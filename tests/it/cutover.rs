@@ -207,7 +207,8 @@ fn nothing_is_switched_before_a_clean_verification() {
 
 #[test]
 fn a_source_that_moved_on_is_not_left_behind_in_silence() {
-    let world = world();
+    let mut world = world();
+    world.project = world.project.with("TOWPATH_FENCE_MODE", "none");
     world.project.expect(0, &["run", "--yes"]);
     let id = world.project.run_id();
     world
@@ -308,7 +309,8 @@ fn a_cutover_that_finds_nothing_is_no_success() {
 
 #[test]
 fn a_number_that_was_handed_out_without_a_row_counts_as_a_change() {
-    let world = world();
+    let mut world = world();
+    world.project = world.project.with("TOWPATH_FENCE_MODE", "none");
     world.project.expect(0, &["run", "--yes"]);
     let id = world.project.run_id();
     world

@@ -6,8 +6,10 @@ use serde::Deserialize;
 use towpath_model::manifest::StoredChunk;
 use towpath_model::name::quote_literal;
 use towpath_model::plan::Plan;
-use towpath_model::{Result, RunId};
+use towpath_model::{Result, RunId, TableId};
 use towpath_postgres::Session;
+
+use crate::catch_up::TableCaughtUp;
 
 const CREATE: &str = "
 create schema if not exists towpath;
@@ -173,6 +175,52 @@ pub(crate) async fn commit_chunks(
             rows.join(", ")
         ))
         .await
+}
+
+/// Makes room in the ledger for tables that are brought up to the source, in the transaction that is
+/// open. Ledgers of earlier versions have none.
+pub(crate) async fn open_caught_up(session: &mut Session) -> Result<()> {
+    session
+        .execute(
+            "create table if not exists towpath.caught_up (
+                 run text not null references towpath.run on delete cascade,
+                 table_id text not null,
+                 written int8 not null,
+                 removed int8 not null,
+                 times int8 not null default 1,
+                 caught_up_at timestamptz not null default pg_catalog.now(),
+                 primary key (run, table_id)
+             )",
+        )
+        .await
+}
+
+/// Enters a table that was brought up to the source, in the transaction that did it: the chunks of
+/// the table no longer tell what it holds.
+pub(crate) async fn enter_caught_up(
+    session: &mut Session,
+    run: &RunId,
+    table: &TableId,
+    changes: &TableCaughtUp,
+) -> Result<()> {
+    session
+        .execute_with(
+            "insert into towpath.caught_up as c (run, table_id, written, removed)
+             values ($1, $2, $3::int8, $4::int8)
+             on conflict (run, table_id) do update
+                set written = c.written + excluded.written,
+                    removed = c.removed + excluded.removed,
+                    times = c.times + 1,
+                    caught_up_at = excluded.caught_up_at",
+            &[
+                run.as_str(),
+                table.as_str(),
+                &changes.written.to_string(),
+                &changes.removed.to_string(),
+            ],
+        )
+        .await
+        .map(|_| ())
 }
 
 /// Forgets the chunks of a table, in the transaction that empties it.

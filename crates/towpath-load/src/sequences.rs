@@ -3,6 +3,7 @@
 use towpath_model::Result;
 use towpath_model::inventory::SequenceState;
 use towpath_model::name::quote_literal;
+use towpath_postgres::Session;
 
 use crate::options::LoadContext;
 
@@ -13,8 +14,19 @@ const TOGETHER: usize = 500;
 /// Sets every sequence. Doing it twice changes nothing.
 pub async fn set_sequences(context: &LoadContext, sequences: &[SequenceState]) -> Result<()> {
     let mut session = context.connect("sequences").await?;
+    set_sequences_by(&mut session, context.search_path(), sequences).await?;
+    session.close().await;
+    Ok(())
+}
+
+/// The same by a session of the caller's.
+pub async fn set_sequences_by(
+    session: &mut Session,
+    search_path: &str,
+    sequences: &[SequenceState],
+) -> Result<()> {
     for batch in sequences.chunks(TOGETHER) {
-        session.begin_writing(context.search_path()).await?;
+        session.begin_writing(search_path).await?;
         session.execute(&setting(batch)).await.map_err(|failure| {
             let (first, last) = (&batch[0].name, &batch[batch.len() - 1].name);
             failure.while_doing(match batch {
@@ -24,7 +36,6 @@ pub async fn set_sequences(context: &LoadContext, sequences: &[SequenceState]) -
         })?;
         session.commit().await?;
     }
-    session.close().await;
     Ok(())
 }
 

@@ -128,6 +128,10 @@ pub struct TableCustody {
     pub name: QualifiedName,
     /// Rows and digest exported.
     pub digest: RowDigest,
+    /// Rows and digest of the source behind a fence, up to which the table was brought since: what
+    /// the target should hold in place of the export's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caught_up: Option<RowDigest>,
     /// Raw bytes of all chunks.
     pub raw_bytes: u64,
     /// Stored bytes of all chunks.
@@ -139,13 +143,18 @@ pub struct TableCustody {
     /// Rows and digest on the target, where level `rows` read them as the export hashes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<RowDigest>,
-    /// The target holds the rows of the export.
+    /// The target holds the rows of the export, or those that it was caught up with.
     pub loaded: Link,
     /// The chunks, by number.
     pub chunks: Vec<ChunkCustody>,
 }
 
 impl TableCustody {
+    /// What the target should hold.
+    pub fn expected(&self) -> RowDigest {
+        self.caught_up.unwrap_or(self.digest)
+    }
+
     /// Whether digests and bytes of the chunks add up, computed now.
     pub fn adds_up(&self) -> Link {
         let stored = || self.chunks.iter().map(|chunk| &chunk.chunk);
@@ -215,6 +224,7 @@ impl Chain {
                     |table| table.name.clone(),
                 ),
                 digest: exported.digest,
+                caught_up: None,
                 raw_bytes: exported.raw_bytes,
                 stored_bytes: exported.stored_bytes,
                 complete,

@@ -97,7 +97,12 @@ fn is_of_other_roles(
 /// members of extensions, and what stands in an emulated schema.
 fn is_tolerated(object: &SchemaObject, expected: &Structure) -> bool {
     let id = &object.id;
-    let of_ledger = |name: &str| matches!(name, "run" | "chunk" | "step" | "large_object");
+    let of_ledger = |name: &str| {
+        matches!(
+            name,
+            "run" | "chunk" | "step" | "large_object" | "caught_up"
+        )
+    };
     let in_ledger = match id.schema.as_deref() {
         Some("towpath") => of_ledger(id.on.as_deref().unwrap_or(&id.name)),
         Some(_) => false,

@@ -3,9 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cutover::{Baseline, CaughtUpTable, Checked, Fence, WriteGap};
 use crate::digest::Hash;
 use crate::document::Document;
 use crate::ids::ChunkId;
+use crate::inventory::SequenceState;
 use crate::manifest::StoredChunk;
 
 /// The stages of a run, in order. See `docs/ARCHITECTURE.md` for who enters each and from where.
@@ -24,6 +26,8 @@ pub enum RunStage {
     Loaded,
     /// A verification found no difference. Entered by verify.
     Verified,
+    /// The source accepts no writes any more. Entered by cutover.
+    Fenced,
     /// Bindings are being rewritten. Entered by cutover.
     Switching,
     /// Every binding points at the target. Entered by cutover.
@@ -83,6 +87,33 @@ pub enum Entry {
         /// Its identifier.
         identifier: String,
     },
+    /// A fence is about to be put up on the source.
+    FenceIntent,
+    /// The source accepts no writes to migrated tables any more.
+    Fenced(Fence),
+    /// The source accepts writes again.
+    Unfenced,
+    /// Tables that had changed since the export were brought up to the fence.
+    CaughtUp {
+        /// How many tables.
+        tables: u64,
+        /// Rows that differed and were written or deleted on the target.
+        rows: u64,
+        /// Every table that no longer is what was exported, those of earlier fences included.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        now: Vec<CaughtUpTable>,
+    },
+    /// Sequences of the target were set to where the fenced source had them, with the margin.
+    SequencesCarried {
+        /// Where they are now.
+        states: Vec<SequenceState>,
+    },
+    /// What the target had been written before the first consumer came.
+    TargetBaseline(Baseline),
+    /// A gate of the cutover, an approval, a probe, or an item of a checklist, and how it went.
+    Checked(Checked),
+    /// The time in which no write was accepted anywhere.
+    WriteGap(WriteGap),
     /// A binding is about to be rewritten; the way back is stored already.
     SwitchIntent {
         /// Name of the binding.

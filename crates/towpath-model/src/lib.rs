@@ -9,6 +9,7 @@ pub mod aspects;
 pub mod connection;
 pub mod convergence;
 pub mod custody;
+pub mod cutover;
 pub mod definition;
 pub mod digest;
 pub mod document;

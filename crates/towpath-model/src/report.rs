@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cutover::{Checked, Checklist, Fence, WriteGap};
 use crate::document::Document;
 use crate::journal::RunStage;
 use crate::manifest::Manifest;
@@ -35,6 +36,82 @@ pub struct BindingReport {
     pub state: String,
 }
 
+/// How an item of a checklist stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ItemState {
+    /// Seen to hold.
+    Passed,
+    /// Seen, and worth a look.
+    Warned,
+    /// Seen not to hold.
+    Failed,
+    /// Not asked for, or not applicable.
+    Skipped,
+    /// Not looked at yet.
+    Open,
+    /// Nothing that towpath could see; a person ticks it.
+    ByHand,
+}
+
+impl ItemState {
+    /// The word for it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Passed => "done",
+            Self::Warned => "look",
+            Self::Failed => "FAIL",
+            Self::Skipped => "skipped",
+            Self::Open => "open",
+            Self::ByHand => "by hand",
+        }
+    }
+}
+
+/// An item of the checklists before and after a move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChecklistItem {
+    /// Which list.
+    pub list: Checklist,
+    /// What must hold, in words.
+    pub item: String,
+    /// Checks, gates and levels that tick it, by name; empty where a person does.
+    pub by: Vec<String>,
+    /// How it stands.
+    pub state: ItemState,
+    /// What was seen.
+    pub seen: String,
+}
+
+/// Something that happened during a cutover or a rollback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happened {
+    /// When, RFC 3339, by the clock of the machine that ran towpath.
+    pub at: String,
+    /// What.
+    pub what: String,
+}
+
+/// Cutovers and rollbacks of a run. Where there were several, all of them are in the timeline, and
+/// the rest is of the last one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutoverReport {
+    /// What happened, in order.
+    pub timeline: Vec<Happened>,
+    /// The fence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
+    /// Whether it stands, as far as the journal knows.
+    pub fence_stands: bool,
+    /// The time without writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<WriteGap>,
+    /// The gates, each with what it said last.
+    pub gates: Vec<Checked>,
+    /// The probes, likewise.
+    pub probes: Vec<Checked>,
+}
+
 /// `report.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -48,7 +125,8 @@ pub struct Report {
     pub schema: SchemaReport,
     /// What was exported, once sealed.
     pub manifest: Option<Manifest>,
-    /// The latest verification.
+    /// The latest verification; the one before it where the latest is the clean look at rows that a
+    /// cutover takes behind its fence.
     pub verification: Option<Verification>,
     /// Bindings.
     pub bindings: Vec<BindingReport>,
@@ -56,6 +134,12 @@ pub struct Report {
     pub target_snapshot: Option<String>,
     /// Timings in order.
     pub timings: Vec<Timing>,
+    /// Cutovers and rollbacks; nothing before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cutover: Option<CutoverReport>,
+    /// The checklists before and after the move.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checklists: Vec<ChecklistItem>,
     /// What a rehearsal found besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsal: Option<Rehearsal>,

@@ -9,4 +9,4 @@ mod snapshot;
 pub use client::{AwsOptions, RdsClient};
 pub use instance::{InstanceFacts, ParameterGroup, find_instance};
 pub use parameters::{PARAMETERS, parameters};
-pub use snapshot::{SnapshotFacts, snapshot_id, take_snapshot};
+pub use snapshot::{SnapshotFacts, find_snapshot, snapshot_id, take_snapshot};

@@ -47,7 +47,7 @@ pub async fn take_snapshot(
     wait: Duration,
 ) -> Result<SnapshotFacts> {
     let deadline = Instant::now() + wait;
-    let mut snapshot = match describe(client, snapshot_id).await? {
+    let mut snapshot = match find_snapshot(client, snapshot_id).await? {
         Some(snapshot) => snapshot,
         None => create(client, instance, snapshot_id).await?,
     };
@@ -59,7 +59,7 @@ pub async fn take_snapshot(
         }
         sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
         pause = (pause * 2).min(Duration::from_secs(15));
-        snapshot = describe(client, snapshot_id).await?.ok_or_else(|| {
+        snapshot = find_snapshot(client, snapshot_id).await?.ok_or_else(|| {
             Failure::new(
                 ErrorKind::Aws,
                 format!("snapshot {snapshot_id} disappeared while it was made"),
@@ -113,7 +113,7 @@ async fn create(client: &RdsClient, instance: &str, snapshot_id: &str) -> Result
     if matches!(
         aws::code(&error),
         Some("DBSnapshotAlreadyExists" | "DBSnapshotAlreadyExistsFault")
-    ) && let Some(snapshot) = describe(client, snapshot_id).await?
+    ) && let Some(snapshot) = find_snapshot(client, snapshot_id).await?
     {
         return Ok(snapshot);
     }
@@ -124,7 +124,8 @@ async fn create(client: &RdsClient, instance: &str, snapshot_id: &str) -> Result
     ))
 }
 
-async fn describe(client: &RdsClient, snapshot_id: &str) -> Result<Option<SnapshotFacts>> {
+/// An RDS snapshot by its identifier; nothing when there is none.
+pub async fn find_snapshot(client: &RdsClient, snapshot_id: &str) -> Result<Option<SnapshotFacts>> {
     let call = client
         .api
         .describe_db_snapshots()

@@ -41,7 +41,12 @@ where
         return unanswered(error, doing);
     };
     let code = answer.code().unwrap_or("unknown error");
-    let failure = Failure::new(ErrorKind::Aws, doing).because(ServiceAnswer {
+    let kind = if answer.code().is_none_or(may_pass) {
+        ErrorKind::Connect
+    } else {
+        ErrorKind::Aws
+    };
+    let failure = Failure::new(kind, doing).because(ServiceAnswer {
         code: code.to_owned(),
         message: without_values(answer.message().unwrap_or("no message")),
     });
@@ -60,13 +65,48 @@ where
     }
 }
 
+/// Whether a service that answers so may answer otherwise a little later: it was asked too often, is
+/// busy with another change of the same thing, or failed itself. An answer without a code comes
+/// from something in between.
+fn may_pass(code: &str) -> bool {
+    const CODES: [&str; 8] = [
+        "ResourceConflictException",
+        "TooManyUpdates",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "ServiceException",
+        "SlowDown",
+        "KMSInternalException",
+        "DependencyTimeoutException",
+    ];
+    let families = [
+        "Throttl",
+        "TooManyRequests",
+        "Internal",
+        "ServiceUnavailable",
+    ];
+    CODES.contains(&code) || families.iter().any(|family| code.contains(family))
+}
+
+/// Whether a failed call was one that the identity may not make.
+pub(crate) fn is_denial(failure: &Failure) -> bool {
+    let mut cause = failure.source();
+    while let Some(error) = cause {
+        if let Some(answer) = error.downcast_ref::<ServiceAnswer>() {
+            return answer.code.starts_with("AccessDenied");
+        }
+        cause = error.source();
+    }
+    false
+}
+
 fn unanswered<E, R>(error: &SdkError<E, R>, doing: String) -> Failure
 where
     E: Error + 'static,
     R: fmt::Debug,
 {
     let network = match error {
-        SdkError::TimeoutError(_) => true,
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
         SdkError::DispatchFailure(cause) => cause.is_io() || cause.is_timeout(),
         _ => false,
     };
@@ -90,7 +130,7 @@ where
 
 /// Lambda quotes the whole variable map when it refuses one, and validation errors quote the
 /// value that was refused: what comes after is cut off.
-fn without_values(message: &str) -> String {
+pub(crate) fn without_values(message: &str) -> String {
     let cut = ["String measured", "{", "Value '", "value '", "://"]
         .iter()
         .filter_map(|mark| message.find(mark))
@@ -108,6 +148,32 @@ fn without_values(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_service_may_answer_otherwise_later_is_told_apart() {
+        let passing = [
+            "TooManyRequestsException",
+            "ThrottlingException",
+            "Throttling",
+            "ServiceException",
+            "InternalServiceError",
+            "InternalFailure",
+            "ServiceUnavailableException",
+            "ResourceConflictException",
+        ];
+        for code in passing {
+            assert!(may_pass(code), "{code}");
+        }
+        for code in [
+            "AccessDeniedException",
+            "ResourceNotFoundException",
+            "PreconditionFailedException",
+            "InvalidParameterValueException",
+            "CodeStorageExceededException",
+        ] {
+            assert!(!may_pass(code), "{code}");
+        }
+    }
 
     #[test]
     fn messages_lose_what_they_quote() {

@@ -1,5 +1,7 @@
 //! A binding: one thing that is switched at once, and put back at once.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use towpath_model::connection::Secret;
 use towpath_model::report::BindingReport;
@@ -8,13 +10,24 @@ use towpath_model::{ErrorKind, Failure, Result};
 use crate::carrier::Variables;
 use crate::clients::SwitchClients;
 use crate::undo::Attempt;
-use crate::{lambda, secret};
+use crate::{alias, lambda, parameter, secret};
 
-/// One thing that is rewritten as a whole: the variables of a function, or a secret.
+/// One thing that is rewritten as a whole: the variables of a function, a secret, a parameter, or
+/// the version that an alias leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
     pub(crate) subject: Subject,
+    /// Functions that read it, as [`SwitchPlan::functions`](crate::SwitchPlan) names them; a
+    /// function's own variables have that function alone. Decides with which group it is switched.
+    pub(crate) readers: Vec<String>,
     pub(crate) changes: Vec<Change>,
+}
+
+impl Binding {
+    /// Functions that read it.
+    pub fn readers(&self) -> &[String] {
+        &self.readers
+    }
 }
 
 /// One connection within a binding, as a person may see it.
@@ -32,16 +45,67 @@ pub struct Change {
 pub(crate) enum Subject {
     Function(FunctionBinding),
     Secret(SecretBinding),
+    Parameter(ParameterBinding),
+    Alias(AliasBinding),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct FunctionBinding {
     pub(crate) function: String,
     /// Revision at which `before` was read.
     pub(crate) revision: String,
     pub(crate) before: Variables,
     pub(crate) after: Variables,
+    /// The VPC configuration, where that changes in the same update; it is left out otherwise.
+    pub(crate) network: Option<NetworkChange>,
 }
+
+/// A function's VPC configuration before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NetworkChange {
+    pub(crate) before: Network,
+    pub(crate) after: Network,
+}
+
+/// Where a function runs; without subnets, in no VPC. Kept in the order it was read in, compared
+/// without: the order means nothing to Lambda.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Network {
+    pub(crate) subnets: Vec<String>,
+    pub(crate) security_groups: Vec<String>,
+    /// Whether IPv6 may be used in dual-stack subnets; nothing is no, and goes back as nothing.
+    pub(crate) ipv6: Option<bool>,
+}
+
+impl Network {
+    pub(crate) fn is_vpc(&self) -> bool {
+        !self.subnets.is_empty()
+    }
+
+    /// For people: `no VPC`, or the ids of the subnets and the security groups.
+    pub(crate) fn told(&self) -> String {
+        if !self.is_vpc() {
+            return "no VPC".to_owned();
+        }
+        let of = |ids: &[String]| ids.join(" ");
+        format!(
+            "subnets {}, security groups {}",
+            of(&self.subnets),
+            of(&self.security_groups)
+        )
+    }
+}
+
+impl PartialEq for Network {
+    fn eq(&self, other: &Self) -> bool {
+        let set = |ids: &[String]| ids.iter().cloned().collect::<BTreeSet<String>>();
+        self.ipv6.unwrap_or_default() == other.ipv6.unwrap_or_default()
+            && set(&self.subnets) == set(&other.subnets)
+            && set(&self.security_groups) == set(&other.security_groups)
+    }
+}
+
+impl Eq for Network {}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SecretBinding {
@@ -49,16 +113,99 @@ pub(crate) struct SecretBinding {
     pub(crate) name: String,
     /// Version that was current when `before` was read.
     pub(crate) version: String,
+    /// What else of the labels a switch moves.
+    pub(crate) labels: SecretLabels,
     pub(crate) before: Secret,
     pub(crate) after: Secret,
 }
 
+/// Staging labels of a secret before the switch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SecretLabels {
+    /// Labels of the version that was current, that one left out.
+    pub(crate) beside_current: Vec<String>,
+    /// The version that `AWSPREVIOUS` was on: moving `AWSCURRENT` moves it too.
+    pub(crate) previous: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ParameterBinding {
+    /// Its full name, with the path.
+    pub(crate) name: String,
+    /// Says in which region of which account it is.
+    pub(crate) arn: String,
+    /// Version at which `before` was read.
+    pub(crate) version: i64,
+    /// What a write must say again, or Parameter Store takes its own default.
+    pub(crate) shape: ParameterShape,
+    pub(crate) before: Secret,
+    pub(crate) after: Secret,
+}
+
+/// Everything about a parameter but its value.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ParameterShape {
+    /// `String`, `StringList` or `SecureString`.
+    pub(crate) kind: String,
+    /// The key of a `SecureString`. A write that leaves it out takes the account's default key.
+    pub(crate) key_id: Option<String>,
+    /// `Standard` or `Advanced`.
+    pub(crate) tier: Option<String>,
+    /// `text`, or what else the value is checked as.
+    pub(crate) data_type: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) allowed_pattern: Option<String>,
+}
+
+/// An alias that leads to a published version. Its new version is published from `$LATEST` after
+/// the function itself was switched, so the number is known only then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AliasBinding {
+    pub(crate) function: String,
+    pub(crate) alias: String,
+    /// Where it led.
+    pub(crate) before: AliasTarget,
+    /// `CodeSha256` of every version it led to, and of `$LATEST`.
+    pub(crate) code: String,
+    /// Variables of the versions it led to.
+    pub(crate) before_variables: Variables,
+    /// Variables of the version it will lead to: those of the function after its switch.
+    pub(crate) after_variables: Variables,
+    /// Provisioned concurrency asked for on the alias, which moves with it.
+    pub(crate) provisioned: Option<i32>,
+}
+
+/// Where an alias leads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AliasTarget {
+    pub(crate) version: String,
+    /// Further versions with their share of the traffic.
+    pub(crate) routing: BTreeMap<String, Weight>,
+}
+
+/// A share of traffic from 0 to 1. Stored as its bits: what was read goes back as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Weight(u64);
+
+impl Weight {
+    pub(crate) const fn of(share: f64) -> Self {
+        Self(share.to_bits())
+    }
+
+    pub(crate) const fn share(self) -> f64 {
+        f64::from_bits(self.0)
+    }
+}
+
 /// Where a binding stands, by reading it. The inner text is the proof a write must present: a
-/// function's revision, a secret's current version.
+/// function's or an alias' revision, a secret's current version, a parameter's version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stand {
     Before(String),
     After(String),
+    /// Only what the switch writes is in it, and not all of that: an alias at a weighted step. It
+    /// may be switched on and put back.
+    Between(String),
     Drifted(Drift),
 }
 
@@ -72,12 +219,22 @@ pub(crate) struct Drift {
 }
 
 impl Binding {
-    /// Its name: `lambda orders-api`, `secret arn:…`.
+    /// Its name: `lambda orders-api`, `secret arn:…`, `parameter /app/db`, `alias orders-api:live`.
     pub fn name(&self) -> String {
         match &self.subject {
             Subject::Function(function) => format!("lambda {}", function.function),
             Subject::Secret(secret) => format!("secret {}", secret.arn),
+            Subject::Parameter(parameter) if self.is_of_many_places() => {
+                format!("parameter {}", parameter.arn)
+            }
+            Subject::Parameter(parameter) => format!("parameter {}", parameter.name),
+            Subject::Alias(alias) => format!("alias {}:{}", alias.function, alias.alias),
         }
+    }
+
+    /// Whether names alone do not say which is meant: then those who read it go by their ARNs.
+    fn is_of_many_places(&self) -> bool {
+        self.readers.iter().any(|reader| reader.starts_with("arn:"))
     }
 
     /// The connections within, masked.
@@ -122,20 +279,59 @@ impl Binding {
     pub(crate) fn wants_same(&self, other: &Binding) -> bool {
         match (&self.subject, &other.subject) {
             (Subject::Function(one), Subject::Function(two)) => {
-                one.before != two.before || one.after == two.after
+                one.before != two.before || (one.after == two.after && one.network == two.network)
             }
             (Subject::Secret(one), Subject::Secret(two)) => {
                 one.before != two.before || one.after == two.after
+            }
+            (Subject::Parameter(one), Subject::Parameter(two)) => {
+                one.before != two.before || one.after == two.after
+            }
+            (Subject::Alias(one), Subject::Alias(two)) => {
+                one.before != two.before || one.after_variables == two.after_variables
             }
             _ => false,
         }
     }
 
+    /// The clients of the region and account that it is in.
+    pub(crate) fn clients(&self, clients: &SwitchClients) -> SwitchClients {
+        clients.at(match &self.subject {
+            Subject::Function(function) => &function.function,
+            Subject::Secret(secret) => &secret.arn,
+            Subject::Parameter(parameter) => &parameter.arn,
+            Subject::Alias(alias) => &alias.function,
+        })
+    }
+
     /// Reads where it stands.
     pub(crate) async fn stand(&self, clients: &SwitchClients) -> Result<Stand> {
+        let clients = &self.clients(clients);
         match &self.subject {
             Subject::Function(function) => lambda::stand(clients, function).await,
             Subject::Secret(secret) => secret::stand(clients, secret).await,
+            Subject::Parameter(parameter) => parameter::stand(clients, parameter).await,
+            Subject::Alias(alias) => alias::stand(clients, alias).await,
+        }
+    }
+
+    /// Whether it can be switched by shares of the traffic: see [`Binding::step`].
+    pub(crate) const fn has_steps(&self) -> bool {
+        matches!(self.subject, Subject::Alias(_))
+    }
+
+    /// Gives what the switch makes of it this share of the traffic, in percent, and leaves the rest
+    /// where it was. [`Binding::switch`] gives it the whole. Safe to repeat.
+    pub(crate) async fn step(
+        &self,
+        clients: &SwitchClients,
+        attempt: &Attempt,
+        percent: u8,
+    ) -> Result<()> {
+        let clients = &self.clients(clients);
+        match &self.subject {
+            Subject::Alias(alias) => alias::step(clients, alias, attempt, percent).await,
+            _ => Ok(()),
         }
     }
 
@@ -146,11 +342,12 @@ impl Binding {
         attempt: &Attempt,
         proof: String,
     ) -> Result<()> {
+        let clients = &self.clients(clients);
         match &self.subject {
-            Subject::Function(function) => {
-                lambda::write(clients, function, &function.before, &function.after, proof).await
-            }
+            Subject::Function(function) => lambda::switch(clients, function, proof).await,
             Subject::Secret(secret) => secret::switch(clients, secret, attempt, &proof).await,
+            Subject::Parameter(parameter) => parameter::switch(clients, parameter).await,
+            Subject::Alias(alias) => alias::switch(clients, alias, attempt, &proof).await,
         }
     }
 
@@ -161,11 +358,12 @@ impl Binding {
         attempt: &Attempt,
         proof: String,
     ) -> Result<()> {
+        let clients = &self.clients(clients);
         match &self.subject {
-            Subject::Function(function) => {
-                lambda::write(clients, function, &function.after, &function.before, proof).await
-            }
+            Subject::Function(function) => lambda::restore(clients, function, proof).await,
             Subject::Secret(secret) => secret::restore(clients, secret, attempt, &proof).await,
+            Subject::Parameter(parameter) => parameter::restore(clients, parameter).await,
+            Subject::Alias(alias) => alias::restore(clients, alias, &proof).await,
         }
     }
 }

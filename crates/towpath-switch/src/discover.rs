@@ -1,219 +1,261 @@
-//! Reads the selected functions and the secrets they name, and decides what a switch would do.
-//! Writes nothing.
+//! Reads the selected functions and the secrets and parameters they name, and decides what a switch
+//! would do. Writes nothing.
+//!
+//! A function is judged by its listing. [`complete`](crate::complete) reads each that is to be
+//! written once more, and refuses where the two differ.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use towpath_model::connection::Secret;
 use towpath_model::{ErrorKind, Failure, Result};
 
-use crate::binding::{Binding, Change, FunctionBinding, SecretBinding, Subject};
-use crate::carrier::{self, ValueReading};
+use crate::binding::{Binding, Change, FunctionBinding, Subject};
+use crate::carrier::{self, Rewriting, Variables};
+use crate::catalogue::{self, Listed};
 use crate::clients::SwitchClients;
-use crate::lambda::{self, FunctionState};
-use crate::options::{Mapping, Selection};
-use crate::plan::{SwitchPlan, Untouched, Why};
-use crate::secret;
+use crate::completion::{Note, points_at_source};
+use crate::holders::{Holders, Naming};
+use crate::left::{Untouched, Why};
+use crate::mapping::{Mapping, PasswordBy};
+use crate::options::Selection;
+use crate::plan::SwitchPlan;
 use crate::server::SourceServer;
+use crate::tls;
+use crate::value::Survey;
 
-/// Finds what points at the source among the selected functions and the secrets they name.
+/// The variable that tells Node.js of further root certificates.
+const NODE_ROOTS: &str = "NODE_EXTRA_CA_CERTS";
+
+/// Finds what points at the source among the selected functions, the secrets and parameters they
+/// name, and those that are selected for themselves.
 pub async fn discover(
     clients: &SwitchClients,
     selection: &Selection,
     mapping: &Mapping,
 ) -> Result<SwitchPlan> {
-    check(mapping)?;
+    check(selection, mapping)?;
     let server = SourceServer::of(mapping);
     let mut plan = SwitchPlan::default();
-    let mut secrets = Secrets::default();
-    for name in select(clients, selection).await? {
-        let state = Box::pin(lambda::read(clients, &name)).await?;
-        // A name and an ARN of one function select it once.
-        if plan.functions.contains(&state.name) {
-            continue;
-        }
-        plan.functions.push(state.name.clone());
-        for variable in secret_variables(&state, selection) {
-            let variable = &variable;
-            let sought = secrets.seek(clients, &state, variable);
-            plan.untouched.extend(Box::pin(sought).await?);
-        }
-        Box::pin(function(clients, state, &server, mapping, &mut plan)).await?;
+    let mut subjects = Vec::new();
+    for listed in Box::pin(catalogue::functions(clients, selection)).await? {
+        plan.functions.push(listed.id.clone());
+        subjects.extend(look_at(listed, &server, mapping, &mut plan));
     }
-    secrets.decide(&server, mapping, &mut plan);
+    let namings = subjects
+        .iter()
+        .flat_map(|subject| Naming::of(&subject.listed.id, &subject.variables, selection));
+    let holders = Holders::read(clients, namings.collect(), selection, &mut plan);
+    let mut holders = Box::pin(holders).await?;
+    holders.decide(&mut subjects, &server, mapping, &mut plan);
+    let mut functions: Vec<Binding> = Vec::new();
+    let mut listed: Vec<Listed> = Vec::new();
+    for mut subject in subjects {
+        subject.finish(&holders, mapping, &mut plan);
+        let binding = subject.binding();
+        if binding.is_none() {
+            plan.behind.extend(subject.behind(&server, mapping));
+        }
+        functions.extend(binding);
+        listed.push(subject.listed);
+    }
+    functions.append(&mut plan.bindings);
+    plan.bindings = functions;
+    Box::pin(tell_owners(clients, listed, &mut plan)).await?;
+    plan.untouched.sort();
+    plan.untouched.dedup();
     Ok(plan)
 }
 
-fn check(mapping: &Mapping) -> Result<()> {
-    if mapping.target.password.is_some() {
+fn check(selection: &Selection, mapping: &Mapping) -> Result<()> {
+    if selection.is_empty() {
+        return Err(
+            Failure::new(ErrorKind::Config, "no Lambda function is selected").hint(
+                "name the functions to switch, or give a prefix, a tag or a stack, or switch.all",
+            ),
+        );
+    }
+    if mapping.target.password.is_some() || mapping.password_by != PasswordBy::Value {
         return Ok(());
     }
     Err(Failure::new(
         ErrorKind::Config,
         format!("the consumers' URL {} holds no password", mapping.target),
     )
-    .hint("give user and password that the functions will use on the target"))
+    .hint("give user and password that the functions will use on the target, or set switch.password to iam or to the ARN of a secret"))
 }
 
-/// Variables that name a secret: by their own name, or by holding the ARN of one.
-fn secret_variables(state: &FunctionState, selection: &Selection) -> BTreeSet<String> {
-    let holds_arn = |value: &str| value.starts_with("arn:") && value.contains(":secretsmanager:");
-    let by_value = state
-        .variables
-        .iter()
-        .filter(|(_, value)| holds_arn(value.reveal()));
-    by_value
-        .map(|(name, _)| name.clone())
-        .chain(selection.variables.iter().cloned())
-        .collect()
+/// A function under decision.
+pub(crate) struct Candidate {
+    pub(crate) listed: Listed,
+    pub(crate) variables: Variables,
+    pub(crate) rewriting: Rewriting,
 }
 
-/// Names of the selected functions, each once, in order.
-async fn select(clients: &SwitchClients, selection: &Selection) -> Result<BTreeSet<String>> {
-    if selection.names.is_empty() && selection.prefixes.is_empty() && selection.tags.is_empty() {
-        return Err(
-            Failure::new(ErrorKind::Config, "no Lambda function is selected")
-                .hint("name the functions to switch, or give a prefix or a tag"),
-        );
+impl Candidate {
+    pub(crate) fn consumer(&self) -> String {
+        format!("lambda {}", self.listed.id)
     }
-    let mut selected: BTreeSet<String> = selection.names.iter().cloned().collect();
-    if selection.prefixes.is_empty() && selection.tags.is_empty() {
-        return Ok(selected);
-    }
-    for (name, arn) in Box::pin(lambda::list(clients)).await? {
-        let by_prefix = selection
-            .prefixes
-            .iter()
-            .any(|prefix| name.starts_with(prefix.as_str()));
-        if by_prefix || Box::pin(is_tagged(clients, selection, &arn)).await? {
-            selected.insert(name);
-        }
-    }
-    Ok(selected)
 }
 
-async fn is_tagged(clients: &SwitchClients, selection: &Selection, arn: &str) -> Result<bool> {
-    if selection.tags.is_empty() {
-        return Ok(false);
-    }
-    let tags = lambda::tags(clients, arn).await?;
-    Ok(selection
-        .tags
-        .iter()
-        .all(|(key, value)| tags.get(key) == Some(value)))
-}
-
-async fn function(
-    clients: &SwitchClients,
-    state: FunctionState,
+/// Reads a function's variables; nothing where there are none to read.
+fn look_at(
+    mut listed: Listed,
     server: &SourceServer,
     mapping: &Mapping,
     plan: &mut SwitchPlan,
-) -> Result<()> {
-    let rewriting = carrier::variables(&state.variables, server, mapping);
-    let consumer = format!("lambda {}", state.name);
-    let leave = |(variable, why)| Untouched {
-        consumer: consumer.clone(),
-        variable,
-        why,
+) -> Option<Candidate> {
+    let consumer = format!("lambda {}", listed.id);
+    let mut leave = |why, owner| {
+        plan.untouched.push(Untouched {
+            consumer: consumer.clone(),
+            variable: String::new(),
+            why,
+            owner,
+        });
     };
-    plan.untouched.extend(rewriting.left.into_iter().map(leave));
-    if rewriting.values.is_empty() {
-        return Ok(());
+    if let Some(main) = &listed.main {
+        leave(Why::EdgeReplica, Some(format!("lambda {main}")));
+        return None;
     }
-    // A published version keeps the variables it was published with.
-    let aliases = lambda::pinned_aliases(clients, &state.name).await?;
-    let pinned = aliases.into_iter().map(|it| (it, Why::PublishedVersion));
-    plan.untouched.extend(pinned.map(leave));
-    let mut after = state.variables.clone();
-    after.extend(rewriting.values);
-    plan.bindings.push(Binding {
-        subject: Subject::Function(FunctionBinding {
-            function: state.name,
-            revision: state.revision,
-            before: state.variables,
-            after,
-        }),
-        changes: rewriting.changes,
-    });
-    Ok(())
+    let Some(variables) = listed.variables.take() else {
+        leave(Why::Unreadable, None);
+        return None;
+    };
+    let survey = Survey {
+        server,
+        mapping,
+        runtime: listed.runtime.as_deref(),
+    };
+    Some(Candidate {
+        rewriting: carrier::variables(&variables, survey),
+        variables,
+        listed,
+    })
 }
 
-/// Secrets found so far, by ARN: several functions may name one.
-#[derive(Default)]
-struct Secrets {
-    found: BTreeMap<String, secret::SecretState>,
-    sought: BTreeSet<String>,
-}
+impl Candidate {
+    /// Settles what is still open, once secrets and parameters are decided about.
+    fn finish(&mut self, holders: &Holders, mapping: &Mapping, plan: &mut SwitchPlan) {
+        self.rewriting.give_up(Why::Incomplete);
+        let names_any = holders.are_named_by(&self.listed.id);
+        if self.rewriting.is_empty() && self.rewriting.connections.is_empty() && !names_any {
+            self.rewriting.left.push((self.code(), Why::NoCarrier));
+        }
+        let reads = !self.rewriting.values.is_empty() || holders.are_switched_for(&self.listed.id);
+        if reads {
+            self.add_roots(mapping);
+        }
+        let consumer = self.consumer();
+        let left = std::mem::take(&mut self.rewriting.left).into_iter();
+        plan.untouched.extend(left.map(|(variable, why)| Untouched {
+            consumer: consumer.clone(),
+            variable,
+            why,
+            owner: None,
+        }));
+    }
 
-impl Secrets {
-    /// Reads the secret that a variable names, unless it was read already.
-    async fn seek(
-        &mut self,
-        clients: &SwitchClients,
-        state: &FunctionState,
-        variable: &str,
-    ) -> Result<Option<Untouched>> {
-        let Some(id) = state.variables.get(variable) else {
-            return Ok(None);
+    /// Where a connection must be that is in no variable.
+    fn code(&self) -> String {
+        match (self.listed.is_image, self.listed.layers) {
+            (true, _) => "its image".to_owned(),
+            (false, 0) => "its code".to_owned(),
+            (false, 1) => "its code and a layer".to_owned(),
+            (false, layers) => format!("its code and {layers} layers"),
+        }
+    }
+
+    /// Node.js from 20 on verifies RDS by certificates that it has and does not look at.
+    fn add_roots(&mut self, mapping: &Mapping) {
+        let needs = self.listed.runtime.as_deref();
+        let (Some(roots), true) = (
+            &mapping.node_extra_ca_certs,
+            needs.is_some_and(tls::needs_extra_roots),
+        ) else {
+            return;
         };
-        if id.reveal().is_empty() || !self.sought.insert(id.reveal().to_owned()) {
-            return Ok(None);
+        if self.variables.contains_key(NODE_ROOTS) {
+            return;
         }
-        let named = format!("the secret named by {variable} of lambda {}", state.name);
-        match secret::read(clients, id.reveal(), &named).await? {
-            Some(secret) => {
-                self.found.insert(secret.arn.clone(), secret);
-                Ok(None)
-            }
-            None => Ok(Some(Untouched {
-                consumer: format!("lambda {}", state.name),
-                variable: variable.to_owned(),
-                why: Why::NoSuchSecret,
-            })),
-        }
+        let roots = Secret::new(roots.clone());
+        self.rewriting.changes.push(Change {
+            place: NODE_ROOTS.to_owned(),
+            before: "not set".to_owned(),
+            after: roots.reveal().to_owned(),
+        });
+        self.rewriting.values.insert(NODE_ROOTS.to_owned(), roots);
     }
 
-    /// Decides about every secret; their bindings come after those of the functions.
-    fn decide(self, server: &SourceServer, mapping: &Mapping, plan: &mut SwitchPlan) {
-        for (arn, state) in self.found {
-            let consumer = format!("secret {arn}");
-            let leave = |(variable, why)| Untouched {
-                consumer: consumer.clone(),
-                variable,
-                why,
-            };
-            let Some(before) = state.text else {
-                plan.untouched
-                    .push(leave((String::new(), Why::BinarySecret)));
-                continue;
-            };
-            match carrier::value(before.reveal(), server, mapping) {
-                ValueReading::Elsewhere => {}
-                ValueReading::Left(left) => {
-                    plan.untouched.extend(left.into_iter().map(leave));
-                }
-                ValueReading::Rewritten {
-                    text,
-                    changes,
-                    left,
-                } => {
-                    plan.untouched.extend(left.into_iter().map(leave));
-                    let subject = SecretBinding {
-                        arn,
-                        name: state.name,
-                        version: state.version,
-                        before,
-                        after: text,
-                    };
-                    plan.bindings.push(secret_binding(subject, changes));
-                }
-            }
+    /// Published versions that lead to the source, of a function that does not.
+    fn behind(&self, server: &SourceServer, mapping: &Mapping) -> Option<(String, Vec<String>)> {
+        let survey = Survey {
+            server,
+            mapping,
+            runtime: self.listed.runtime.as_deref(),
+        };
+        let versions = self.listed.versions.iter();
+        let behind: Vec<String> = versions
+            .filter(|(_, variables)| points_at_source(variables, survey))
+            .map(|(version, _)| version.clone())
+            .collect();
+        (!behind.is_empty()).then(|| (self.listed.id.clone(), behind))
+    }
+
+    fn binding(&mut self) -> Option<Binding> {
+        if self.rewriting.values.is_empty() {
+            return None;
         }
+        let mut after = self.variables.clone();
+        after.append(&mut self.rewriting.values);
+        Some(Binding {
+            readers: vec![self.listed.id.clone()],
+            subject: Subject::Function(FunctionBinding {
+                function: self.listed.id.clone(),
+                revision: self.listed.revision.clone(),
+                before: std::mem::take(&mut self.variables),
+                after,
+                network: None,
+            }),
+            changes: std::mem::take(&mut self.rewriting.changes),
+        })
     }
 }
 
-fn secret_binding(secret: SecretBinding, changes: Vec<Change>) -> Binding {
-    Binding {
-        subject: Subject::Secret(secret),
-        changes,
+/// Tells which functions a template would point back at the source at its next deployment.
+async fn tell_owners(
+    clients: &SwitchClients,
+    listed: Vec<Listed>,
+    plan: &mut SwitchPlan,
+) -> Result<()> {
+    let written: BTreeSet<String> = plan
+        .bindings
+        .iter()
+        .filter(|binding| matches!(binding.subject, Subject::Function(_)))
+        .flat_map(|binding| binding.readers.clone())
+        .collect();
+    let mut listed: Vec<Listed> = listed
+        .into_iter()
+        .filter(|function| written.contains(&function.id))
+        .collect();
+    let open = listed.iter_mut().filter(|function| function.tags.is_none());
+    if let Err(failure) = Box::pin(catalogue::read_tags(clients, open)).await {
+        plan.notes.push(Note {
+            consumer: "every function".to_owned(),
+            what: format!(
+                "whether a template would put old values back is not known: {failure}; lambda:ListTags lets towpath tell"
+            ),
+        });
     }
+    for function in &listed {
+        let Some(owner) = function.tags.as_ref().and_then(catalogue::owner) else {
+            continue;
+        };
+        plan.untouched.push(Untouched {
+            consumer: format!("lambda {}", function.id),
+            variable: String::new(),
+            why: Why::OwnedByTemplate,
+            owner: Some(owner),
+        });
+    }
+    Ok(())
 }

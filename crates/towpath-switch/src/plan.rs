@@ -1,14 +1,14 @@
 //! What a switch would do.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use towpath_model::document::Document;
 use towpath_model::report::BindingReport;
 use towpath_model::{ErrorKind, Failure, Result};
 
 use crate::binding::{Binding, Subject};
+use crate::completion::Note;
 use crate::lambda;
+use crate::left::{Untouched, Why};
 
 /// What will be switched, and what was looked at and is left alone.
 #[derive(Debug, Clone, Default)]
@@ -17,64 +17,33 @@ pub struct SwitchPlan {
     pub bindings: Vec<Binding>,
     /// What is left alone and worth telling.
     pub untouched: Vec<Untouched>,
+    /// What there is to know besides.
+    pub notes: Vec<Note>,
     /// Names of the functions that were looked at.
     pub functions: Vec<String>,
+    /// Functions whose `$LATEST` has nothing to do with the source, with those of their published
+    /// versions that have.
+    pub behind: Vec<(String, Vec<String>)>,
 }
 
-/// Why something that has to do with the source is left alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Why {
-    /// One of Supabase's HTTP APIs; RDS has nothing to answer there.
-    DependsOnSupabase,
-    /// Points at the source, but user or password are kept elsewhere.
-    Incomplete,
-    /// Points at the source's server, but at another database on it.
-    OtherDatabase,
-    /// Names the source in a way this towpath cannot rewrite.
-    UnknownShape,
-    /// Names a secret that does not exist.
-    NoSuchSecret,
-    /// Names a secret whose value is not text.
-    BinarySecret,
-    /// An alias leads to a published version, whose configuration cannot be changed.
-    PublishedVersion,
-}
-
-impl Why {
-    /// Whether the consumer will go on using the source's database when this is left alone. Most
-    /// callers want to stop at these and let a person decide.
-    pub const fn leaves_database_behind(self) -> bool {
-        matches!(
-            self,
-            Why::Incomplete | Why::UnknownShape | Why::BinarySecret | Why::PublishedVersion
-        )
+impl SwitchPlan {
+    /// Tells which functions would have more variables than Lambda takes. They stay in the plan,
+    /// so that it is seen what makes them so large.
+    pub(crate) fn tell_sizes(&mut self) {
+        let too_large = self.bindings.iter().filter_map(|binding| {
+            let Subject::Function(function) = &binding.subject else {
+                return None;
+            };
+            let size_bytes = lambda::size_bytes(&function.after);
+            (size_bytes > lambda::LIMIT_BYTES).then(|| Untouched {
+                consumer: binding.name(),
+                variable: format!("{size_bytes} bytes"),
+                why: Why::TooLarge,
+                owner: None,
+            })
+        });
+        self.untouched.extend(too_large);
     }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Why::DependsOnSupabase => "still depends on Supabase",
-            Why::Incomplete => "points at the source, but user or password are kept elsewhere",
-            Why::OtherDatabase => "points at another database of the source's server",
-            Why::UnknownShape => "names the source in a shape that cannot be rewritten",
-            Why::NoSuchSecret => "names a secret that does not exist",
-            Why::BinarySecret => "names a secret that is not text",
-            Why::PublishedVersion => "leads to a published version, which keeps its configuration",
-        })
-    }
-}
-
-/// Something that is left alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Untouched {
-    /// Whose it is, such as `lambda orders-api`.
-    pub consumer: String,
-    /// Name of the variable, field or alias.
-    pub variable: String,
-    /// Why.
-    pub why: Why,
 }
 
 /// `switch/bindings.json`: the switch as people may read it.
@@ -84,6 +53,9 @@ pub struct BindingsDocument {
     pub bindings: Vec<BindingReport>,
     /// What is left alone.
     pub untouched: Vec<Untouched>,
+    /// What there is to know besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
 }
 
 impl Document for BindingsDocument {
@@ -101,7 +73,7 @@ pub(crate) fn check_sizes(bindings: &[Binding]) -> Result<()> {
                 let size_bytes = lambda::size_bytes(&function.after);
                 (size_bytes > lambda::LIMIT_BYTES).then_some((binding.name(), size_bytes))
             }
-            Subject::Secret(_) => None,
+            _ => None,
         });
     let Some((name, size_bytes)) = excess.next() else {
         return Ok(());
@@ -136,7 +108,9 @@ mod tests {
                     revision: "r".to_owned(),
                     before: Default::default(),
                     after,
+                    network: None,
                 }),
+                readers: Vec::new(),
                 changes: Vec::new(),
             }
         };

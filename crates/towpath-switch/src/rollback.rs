@@ -1,35 +1,35 @@
 //! The way back, on command.
 
-use std::time::Duration;
-
-use tokio::time::sleep;
 use towpath_model::event::{Events, Stage, Unit};
-use towpath_model::journal::Entry;
 use towpath_model::report::BindingReport;
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_store::RunStore;
 
-use crate::binding::{Binding, Stand, drifted};
+use crate::apply::read_stands;
+use crate::binding::{Binding, Stand};
 use crate::clients::SwitchClients;
+use crate::options::{Drifted, RollbackOptions};
 use crate::record::Record;
 use crate::undo::{self, Attempt, UndoKey};
+use crate::way_back::{PutBack, WayBack};
 
 /// What a rollback did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RollbackOutcome {
-    /// Every binding of the run, all of which are as they were before the switch.
+    /// Every binding of the run. Those that are `restored` are as they were before the switch.
     pub bindings: Vec<BindingReport>,
     /// How many were written by this call; the others were as before already.
     pub written: usize,
 }
 
-/// Puts every binding back exactly as it was before the switch, last first. Reads all of them
-/// before the first write: when one was changed since, nothing is written and the names are told
-/// ([`ErrorKind::Conflict`]).
+/// Puts every binding back exactly as it was before the switch. Reads all of them before the first
+/// write: when one was changed since, the options decide; by default nothing is written and the
+/// names are told ([`ErrorKind::Conflict`]).
 pub async fn rollback(
     clients: &SwitchClients,
     store: &RunStore,
     key: &UndoKey,
+    options: &RollbackOptions,
     record: &dyn Record,
     events: &Events,
 ) -> Result<RollbackOutcome> {
@@ -43,99 +43,100 @@ pub async fn rollback(
         )
         .hint("this run has switched nothing, so there is nothing to roll back"));
     };
-    for binding in &bindings {
-        if let Stand::Drifted(drift) = Box::pin(binding.stand(clients)).await? {
-            return Err(drifted(&binding.name(), &drift.names));
-        }
+    if options.drift == Drifted::Stop {
+        let stands = read_stands(clients, &bindings, options.jobs).await?;
+        refuse_drift(&bindings, &stands)?;
     }
     let total = u64::try_from(bindings.len()).unwrap_or(u64::MAX);
     events.start(Stage::Switch, total, Unit::Items);
+    let way_back = WayBack {
+        clients,
+        attempt: &attempt,
+        jobs: options.jobs,
+        drift: options.drift,
+        record,
+        events,
+    };
+    let all: Vec<&Binding> = bindings.iter().collect();
+    let outcomes = Box::pin(way_back.walk(&all)).await;
+    if options.stop.is_raised() {
+        let note = "asked to stop: the way back was gone to its end first";
+        events.note(Stage::Switch, note);
+    }
+    let mut outcome = conclude(&bindings, outcomes)?;
+    // In the order of the plan, whatever the order of writing.
+    outcome.bindings.sort_by_key(|report| {
+        bindings
+            .iter()
+            .position(|binding| binding.name() == report.binding)
+    });
+    events.finish(Stage::Switch);
+    Ok(outcome)
+}
+
+/// Tells everything that was changed since the switch, and how to go on.
+fn refuse_drift(bindings: &[Binding], stands: &[Stand]) -> Result<()> {
+    let drifts: Vec<String> = bindings
+        .iter()
+        .zip(stands)
+        .filter_map(|(binding, stand)| match stand {
+            Stand::Drifted(drift) => {
+                let names = drift.names.join(", ");
+                Some(format!("{} ({names})", binding.name()))
+            }
+            _ => None,
+        })
+        .collect();
+    if drifts.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ErrorKind::Conflict,
+        format!(
+            "changed by something else since the switch: {}",
+            drifts.join("; ")
+        ),
+    )
+    .hint("nothing was written; put these back by hand, or `--drift keep` takes out only what the switch wrote, or `--drift overwrite` puts everything back as it was before"))
+}
+
+fn conclude(
+    bindings: &[Binding],
+    outcomes: Vec<(&Binding, Result<PutBack>)>,
+) -> Result<RollbackOutcome> {
+    let mut reports = Vec::with_capacity(bindings.len());
     let mut written = 0;
     let mut left = Vec::new();
     let mut cause = None;
-    for binding in bindings.iter().rev() {
-        match Box::pin(put_back(clients, &attempt, record, events, binding)).await {
-            Ok(did) => written += usize::from(did == PutBack::Written),
+    for (binding, outcome) in outcomes {
+        match outcome {
+            Ok(done) => {
+                written += usize::from(matches!(done, PutBack::Written | PutBack::Merged));
+                reports.push(binding.report(match done {
+                    PutBack::Written | PutBack::Found => "restored",
+                    PutBack::Merged => "restored, with what others changed kept",
+                    PutBack::Foreign => "left as others made it",
+                }));
+            }
             Err(failure) => {
                 left.push(binding.name());
                 cause.get_or_insert(failure);
             }
         }
-        events.advance(Stage::Switch, 1);
     }
-    if let Some(cause) = cause {
-        let left = left.join(", ");
-        return Err(Failure::new(
-            ErrorKind::UndoIncomplete,
-            format!("the rollback is not complete; not put back: {left}"),
-        )
-        .because(cause)
-        .hint("run `towpath rollback` again; what is put back already stays so"));
-    }
-    events.finish(Stage::Switch);
-    Ok(RollbackOutcome {
-        bindings: bindings.iter().map(|it| it.report("restored")).collect(),
-        written,
-    })
-}
-
-/// Whether putting back took a write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PutBack {
-    Written,
-    Found,
-}
-
-const TRIES: u32 = 3;
-
-/// Puts one binding back and records it. The way back deserves patience: what the service itself
-/// could not do is tried again.
-pub(crate) async fn put_back(
-    clients: &SwitchClients,
-    attempt: &Attempt,
-    record: &dyn Record,
-    events: &Events,
-    binding: &Binding,
-) -> Result<PutBack> {
-    let mut tries = 1;
-    let done = loop {
-        match Box::pin(restore(clients, attempt, binding)).await {
-            Ok(done) => break done,
-            Err(failure) if tries < TRIES && may_pass(&failure) => {
-                let note = format!("putting back {} again: {failure}", binding.name());
-                events.note(Stage::Switch, note);
-                sleep(Duration::from_secs(u64::from(tries))).await;
-                tries += 1;
-            }
-            Err(failure) => return Err(failure),
-        }
+    let Some(cause) = cause else {
+        return Ok(RollbackOutcome {
+            bindings: reports,
+            written,
+        });
     };
-    let entry = Entry::UndoDone {
-        binding: binding.name(),
-    };
-    // The binding is put back whether or not the journal learns of it: a reader of the journal
-    // asks the binding itself.
-    if let Err(failure) = record.record(entry).await {
-        let note = format!(
-            "{} is put back; the journal is not told: {failure}",
-            binding.name()
-        );
-        events.note(Stage::Switch, note);
-    }
-    Ok(done)
-}
-
-fn may_pass(failure: &Failure) -> bool {
-    matches!(failure.kind(), ErrorKind::Aws | ErrorKind::Connect)
-}
-
-async fn restore(clients: &SwitchClients, attempt: &Attempt, binding: &Binding) -> Result<PutBack> {
-    match Box::pin(binding.stand(clients)).await? {
-        Stand::Before(_) => Ok(PutBack::Found),
-        Stand::After(proof) => {
-            Box::pin(binding.restore(clients, attempt, proof)).await?;
-            Ok(PutBack::Written)
-        }
-        Stand::Drifted(drift) => Err(drifted(&binding.name(), &drift.names)),
-    }
+    Err(Failure::new(
+        ErrorKind::UndoIncomplete,
+        format!(
+            "the rollback is not complete; not put back: {}",
+            left.join(", ")
+        ),
+    )
+    .because(cause)
+    .hint("run `towpath rollback` again; what is put back already stays so"))
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use towpath_model::connection::ConnectionUrl;
 
-use crate::options::Mapping;
+use crate::mapping::Mapping;
 
 const POOLER: &str = ".pooler.supabase.com";
 
@@ -84,6 +84,17 @@ impl SourceServer {
             .any(|known| known.eq_ignore_ascii_case(reference))
     }
 
+    /// Whether a text is the reference of the source's project and nothing else.
+    pub(crate) fn is_reference(&self, text: &str) -> bool {
+        self.knows(text)
+    }
+
+    /// Whether a token with these claims may be one of the source's project: they name its
+    /// reference, or no reference of the source is known.
+    pub(crate) fn may_own(&self, claims: &str) -> bool {
+        self.references.is_empty() || self.references.iter().any(|known| claims.contains(known))
+    }
+
     /// Whether a text that could not be understood names the source.
     pub(crate) fn is_mentioned_in(&self, text: &str) -> bool {
         let text = text.to_lowercase();
@@ -93,10 +104,26 @@ impl SourceServer {
                     text.contains(&format!("{LOOPBACK}:{port}"))
                         || text.contains(&format!("localhost:{port}"))
                 } else {
-                    text.contains(host)
+                    is_named(&text, host, *port)
                 }
             })
     }
+}
+
+/// Whether a host stands in a text as a word of its own. A name without a dot may be any word
+/// (`db`, `postgres`): that one has to stand where hosts do.
+fn is_named(text: &str, host: &str, port: u16) -> bool {
+    let is_letter = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    text.match_indices(host).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + host.len()..]);
+        let begins = !before.ends_with(|c: char| is_letter(c) || c == '.');
+        let goes_on = after.strip_prefix('.').unwrap_or(after);
+        let ends = !goes_on.starts_with(is_letter);
+        let is_place = before.ends_with(['@', '='])
+            || before.ends_with("//")
+            || after.starts_with(&format!(":{port}"));
+        begins && ends && (host.contains('.') || is_place)
+    })
 }
 
 const LOOPBACK: &str = "127.0.0.1";
@@ -144,10 +171,11 @@ mod tests {
 
     fn server(source: &str, hosts: &[&str]) -> SourceServer {
         SourceServer::of(&Mapping {
-            source: ConnectionUrl::parse(source, Side::Source).unwrap(),
-            target: ConnectionUrl::parse("postgres://u:p@t/d", Side::Target).unwrap(),
             source_hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
-            sslmode: None,
+            ..Mapping::new(
+                ConnectionUrl::parse(source, Side::Source).unwrap(),
+                ConnectionUrl::parse("postgres://u:p@t/d", Side::Target).unwrap(),
+            )
         })
     }
 
@@ -225,5 +253,25 @@ mod tests {
         assert!(server.is_mentioned_in("host=127.0.0.1:54322"));
         assert!(!server.is_mentioned_in("redis://localhost:6379"));
         assert!(server.is_mentioned_in("{\"deep\": {\"host\": \"db.internal\"}}"));
+        assert!(server.is_mentioned_in("see DB.internal."));
+        for other in [
+            "olddb.internal",
+            "db.internal.example",
+            "x.db.internal",
+            "db.internal-2",
+        ] {
+            assert!(!server.is_mentioned_in(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_short_name_is_the_host_only_where_hosts_stand() {
+        let server = server("postgres://u:x@db/postgres", &[]);
+        for text in ["mysql2://u@db/x", "Host=db;User=u", "tcp://db", "db:5432"] {
+            assert!(server.is_mentioned_in(text), "{text}");
+        }
+        for text in ["/db/host", "db", "a db b", "db:6379", "//dbx"] {
+            assert!(!server.is_mentioned_in(text), "{text}");
+        }
     }
 }

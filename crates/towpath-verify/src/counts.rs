@@ -97,7 +97,8 @@ async fn one_worker(
         let exported = context.exported(table_no)?;
         match count(&context, &counting, &mut session, table).await {
             Ok(found) => {
-                let (expected, table) = (exported.digest.rows, table.name.clone());
+                let expected = context.expected(table_no)?.rows;
+                let table = table.name.clone();
                 if found != expected {
                     let table = table.clone();
                     proof.differences.push(Difference::Counts {

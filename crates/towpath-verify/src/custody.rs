@@ -1,10 +1,11 @@
 //! Enters into the chain of custody what the levels have seen.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use towpath_model::QualifiedName;
 use towpath_model::custody::{Chain, ChunkLinks, Link, TableCustody};
+use towpath_model::digest::RowDigest;
 use towpath_model::verification::{Difference, TableProof};
+use towpath_model::{QualifiedName, TableId};
 
 use crate::tables::SideProof;
 
@@ -56,6 +57,13 @@ fn told_sum(table: &TableCustody) -> String {
     )
 }
 
+/// Enters which tables should hold something else than what was exported.
+pub(crate) fn enter_caught_up(chain: &mut Chain, caught_up: &BTreeMap<TableId, RowDigest>) {
+    for table in &mut chain.tables {
+        table.caught_up = caught_up.get(&table.table).copied();
+    }
+}
+
 /// Enters what was seen of the stored chunks, in the manifest's order.
 pub(crate) fn enter_chunks(chain: &mut Chain, links: Vec<ChunkLinks>) {
     let chunks = chain.tables.iter_mut().flat_map(|table| &mut table.chunks);
@@ -82,7 +90,7 @@ pub(crate) fn enter_rows(chain: &mut Chain, proof: &SideProof) {
     for table in &mut chain.tables {
         if let Some(proof) = found.get(&table.name) {
             table.target = Some(proof.found);
-            table.loaded = Link::compare(&table.digest, &proof.found);
+            table.loaded = Link::compare(&table.expected(), &proof.found);
         } else if unreadable.contains(&table.name) {
             table.loaded = Link::BROKEN;
         }

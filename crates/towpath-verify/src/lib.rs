@@ -32,6 +32,7 @@ mod verify;
 
 pub use access::{AccessClaims, AccessOptions};
 pub use health::HealthOptions;
+pub use live::{LiveProofs, prove_live};
 pub use options::{Level, VerifyContext, VerifyOptions};
 pub use structure::compare_with_expected;
 pub use tables::{SideProof, prove_side};

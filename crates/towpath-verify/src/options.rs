@@ -1,17 +1,18 @@
 //! What a verification needs to know.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use towpath_model::connection::{ConnectionUrl, Side};
-use towpath_model::digest::RunKey;
+use towpath_model::digest::{RowDigest, RunKey};
 use towpath_model::event::Events;
+use towpath_model::inventory::SequenceState;
 use towpath_model::manifest::{ExportedTable, Manifest};
 use towpath_model::plan::Plan;
 use towpath_model::rehearsal::LeftAlone;
 use towpath_model::stop::Stop;
 use towpath_model::verification::{Measure, Reading};
-use towpath_model::{ErrorKind, Failure, Result};
+use towpath_model::{ErrorKind, Failure, Result, TableId};
 use towpath_postgres::SessionOptions;
 use towpath_store::RunStore;
 
@@ -118,6 +119,11 @@ pub struct VerifyContext {
     pub plan: Arc<Plan>,
     /// Manifest, proven to be whole.
     pub manifest: Arc<Manifest>,
+    /// Rows and digests of tables that were brought up to the source behind a fence: what they should
+    /// hold in place of what was exported.
+    pub caught_up: Arc<BTreeMap<TableId, RowDigest>>,
+    /// States of sequences that a cutover has set: what they should be in place of what was exported.
+    pub carried: Arc<Vec<SequenceState>>,
     /// Key of the row digests.
     pub key: RunKey,
     /// Settings.
@@ -149,6 +155,13 @@ impl VerifyContext {
     pub(crate) fn source(&self) -> Result<&ConnectionUrl> {
         let source = self.source.as_ref();
         source.ok_or_else(|| Failure::new(ErrorKind::Internal, "no source to verify against"))
+    }
+
+    /// What a table of the plan should hold on the target.
+    pub(crate) fn expected(&self, table_no: usize) -> Result<RowDigest> {
+        let exported = self.exported(table_no)?;
+        let since = self.caught_up.get(&exported.table);
+        Ok(since.copied().unwrap_or(exported.digest))
     }
 
     /// What was exported of a table of the plan, by its number there. The manifest lists tables in

@@ -319,8 +319,9 @@ pub(crate) struct Reads {
 struct TableRead {
     reading: Reading,
     bits: Bits,
-    /// Rows and digest exported, and the bytes of them.
-    exported: RowDigest,
+    /// Rows and digest that should be there.
+    expected: RowDigest,
+    /// Bytes exported.
     raw_bytes: u64,
     source: SideRead,
     target: SideRead,
@@ -362,7 +363,7 @@ impl Reads {
                     true => Bits::suiting(exported),
                     false => Bits::NONE,
                 },
-                exported: exported.digest,
+                expected: context.expected(table_no)?,
                 raw_bytes: exported.raw_bytes,
                 source: SideRead::default(),
                 target: SideRead::default(),
@@ -411,7 +412,7 @@ impl Reads {
     /// Buckets of a table that does not differ are of no use any more, and there may be many tables.
     fn settle(&self, table: &mut TableRead) {
         let expected = match self.sides.as_slice() {
-            [_] => Some(table.exported),
+            [_] => Some(table.expected),
             _ => table.source.found.as_ref().map(Buckets::total),
         };
         for side in &self.sides {

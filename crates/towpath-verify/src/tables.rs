@@ -46,7 +46,7 @@ pub async fn prove_side(
                 continue;
             }
         };
-        let (expected, found) = (context.exported(table_no)?.digest, buckets.total());
+        let (expected, found) = (context.expected(table_no)?, buckets.total());
         proof.tables.push(TableProof {
             table: table.clone(),
             expected,

@@ -120,6 +120,8 @@ pub async fn verify(
 /// A verification that has looked at documents only.
 fn begin(context: &VerifyContext, began_at: String) -> Verification {
     let levels = context.options.levels.iter();
+    let mut chain = Chain::begin(&context.manifest, &context.plan);
+    custody::enter_caught_up(&mut chain, &context.caught_up);
     Verification {
         run: context.plan.run.clone(),
         rehearsal: None,
@@ -140,7 +142,7 @@ fn begin(context: &VerifyContext, began_at: String) -> Verification {
         access: None,
         health: None,
         differences: Vec::new(),
-        chain: Chain::begin(&context.manifest, &context.plan),
+        chain,
         signature: None,
     }
 }
@@ -177,7 +179,7 @@ async fn check_catalog(
 ) -> Result<()> {
     let levels = &context.options.levels;
     if levels.contains(&Level::Sequences) {
-        let expected = &context.manifest.sequences;
+        let expected = &sequences::expected(&context.manifest.sequences, &context.carried);
         verification.sequences_checked = expected.len() as u64;
         verification
             .differences

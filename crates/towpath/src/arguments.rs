@@ -87,6 +87,8 @@ pub enum Command {
     Cutover(CutoverArguments),
     /// Put the configuration of Lambda functions and secrets back as it was
     Rollback(RollbackArguments),
+    /// Let the source accept writes again, where a fence was left behind and nothing is switched
+    Unfence(UnfenceArguments),
     /// Show where a run is
     Status(RunSelector),
     /// Write the report of a run as HTML, Markdown and JSON
@@ -359,9 +361,49 @@ pub struct CutoverArguments {
     /// have; name the run
     #[arg(long, value_name = "RUN")]
     pub accept_source_changes: Option<String>,
-    /// Show what would be switched and stop
+    /// Approve the plan by its digest, which `towpath plan` and `cutover --dry-run` print
+    #[arg(long, value_name = "DIGEST")]
+    pub approve: Option<String>,
+    /// Who approved: somebody else than the one who runs this
+    #[arg(long, value_name = "NAME", requires = "approve")]
+    pub approver: Option<String>,
+    /// Watch the probes and alarms for this long after the switch, such as 10m, and roll back at the
+    /// first that fails
+    #[arg(long, value_name = "DURATION")]
+    pub watch: Option<String>,
+    /// Let a switch or a watch that fails put consumers back even when they have written to the
+    /// target, which the source will not have; name the run
+    #[arg(long, value_name = "RUN")]
+    pub accept_loss: Option<String>,
+    /// Show what would be switched, how the gates stand, and the digest to approve; change nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Arguments of `unfence`.
+#[derive(Debug, Args)]
+pub struct UnfenceArguments {
+    /// Run id; the current run when left out
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Ask neither run store nor AWS: lift the fence that stands on the source, whatever it is for
+    #[arg(long)]
+    pub source_only: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// What rollback does about a binding that somebody changed since the switch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum DriftArgument {
+    /// Change nothing at all, and say what differs
+    #[default]
+    Stop,
+    /// Leave what others changed as it is, and put back the connection alone
+    Keep,
+    /// Put everything back as it was before the switch; what others changed is lost
+    Overwrite,
 }
 
 /// Arguments of `rollback`.
@@ -370,6 +412,19 @@ pub struct RollbackArguments {
     /// Run id; the current run when left out
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
+    /// Go back although the target has accepted writes since the switch, which the source will not
+    /// have; name the run
+    #[arg(long, value_name = "RUN")]
+    pub accept_loss: Option<String>,
+    /// What to do about configuration that somebody changed since the switch [default: stop]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT",
+        default_value_t,
+        hide_default_value = true
+    )]
+    pub drift: DriftArgument,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,

@@ -3,17 +3,23 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use towpath_model::connection::{ConnectionUrl, Side};
+use towpath_model::connection::ConnectionUrl;
 use towpath_model::inventory::ServerFacts;
 use towpath_model::journal::Entry;
 use towpath_model::plan::{CheckResult, Verdict};
-use towpath_model::{Result, RunId};
+use towpath_model::{ErrorKind, Failure, Result, RunId};
 use towpath_rds::{
-    InstanceFacts, RdsClient, find_instance, parameters, snapshot_id, take_snapshot,
+    InstanceFacts, RdsClient, find_instance, find_snapshot, parameters, snapshot_id, take_snapshot,
 };
-use towpath_store::Journal;
-use towpath_switch::{Mapping, Record, Selection, SwitchClients, SwitchPlan, UndoKey};
+use towpath_store::{Journal, RunStore, StoreLocation};
+use towpath_switch::{
+    ApplyOptions, Caches, Conditions, Drifted, KeyPlace, Record, RollbackOptions, SwitchClients,
+    SwitchPlan, UndoKey, complete,
+};
 
+use crate::arguments::DriftArgument;
+use crate::clock;
+use crate::consumers;
 use crate::context::Context;
 
 /// How long an RDS snapshot may take before the run goes on without waiting any longer.
@@ -252,10 +258,17 @@ pub async fn snapshot_target(
     {
         return Ok(None);
     }
+    take_snapshot_as(context, target, snapshot_id(run)).await
+}
+
+async fn take_snapshot_as(
+    context: &Context,
+    target: &ConnectionUrl,
+    identifier: String,
+) -> Result<Option<(String, String)>> {
     let Some(instance) = target_instance(context, target).await? else {
         return Ok(None);
     };
-    let identifier = snapshot_id(run);
     let taken = Box::pin(take_snapshot(
         &instance.client,
         &instance.facts.identifier,
@@ -266,60 +279,171 @@ pub async fn snapshot_target(
     Ok(Some((identifier, taken.status)))
 }
 
-/// Whether any Lambda function is selected.
-pub fn has_selection(context: &Context) -> bool {
-    ["switch.functions", "switch.prefixes", "switch.tags"]
-        .iter()
-        .any(|key| context.settings.optional(key).is_some())
+/// Status of an RDS snapshot of the target, as RDS has it; nothing when it has none of that name.
+pub async fn snapshot_status(
+    context: &Context,
+    target: &ConnectionUrl,
+    identifier: &str,
+) -> Result<Option<String>> {
+    let Some(instance) = target_instance(context, target).await? else {
+        return Ok(None);
+    };
+    let found = Box::pin(find_snapshot(&instance.client, identifier)).await?;
+    Ok(found
+        .filter(|it| it.instance.eq_ignore_ascii_case(&instance.facts.identifier))
+        .map(|it| it.status))
+}
+
+/// Takes an RDS snapshot of the loaded target, under a name of its own: that of the run is from
+/// before the load. Gives its identifier and its status.
+pub async fn snapshot_before_cutover(
+    context: &Context,
+    target: &ConnectionUrl,
+    run: &RunId,
+) -> Result<Option<(String, String)>> {
+    let identifier = format!("{}-cutover-{}", snapshot_id(run), clock::now_s());
+    take_snapshot_as(context, target, identifier).await
 }
 
 /// Clients of the services that hold consumers' configuration.
-pub async fn switch_clients(context: &Context) -> SwitchClients {
+pub async fn switch_clients(context: &Context) -> Result<SwitchClients> {
     let options = towpath_switch::AwsOptions {
         profile: context.settings.optional("aws.profile"),
         region: context.settings.optional("aws.region"),
         endpoint_url: context.settings.optional("aws.endpoint_url"),
+        update_wait: Some(Duration::from_secs(
+            context.settings.number("switch.update_wait_s")?,
+        )),
+        timeout: Some(Duration::from_secs(
+            context.settings.number("aws.timeout_s")?,
+        )),
+        regions: context.settings.list("switch.regions"),
+        roles: context.settings.list("switch.roles"),
+        role_external_id: context.settings.optional("switch.role_external_id"),
     };
     Box::pin(SwitchClients::connect(&options)).await
 }
 
 /// Finds what would be switched.
-pub async fn discover(context: &Context, clients: &SwitchClients) -> Result<SwitchPlan> {
+pub async fn discover(
+    context: &Context,
+    clients: &SwitchClients,
+    run: &RunId,
+) -> Result<SwitchPlan> {
+    let selection = consumers::selection(context)?;
+    let mapping = consumers::mapping(context)?;
+    let mut plan = Box::pin(towpath_switch::discover(clients, &selection, &mapping)).await?;
+    Box::pin(complete(
+        clients,
+        &mut plan,
+        &mapping,
+        &conditions(context, run)?,
+    ))
+    .await?;
+    Ok(plan)
+}
+
+fn conditions(context: &Context, run: &RunId) -> Result<Conditions> {
     let settings = &context.settings;
-    let selection = Selection {
-        names: settings.list("switch.functions"),
-        prefixes: settings.list("switch.prefixes"),
-        tags: settings
-            .list("switch.tags")
-            .iter()
-            .map(|tag| {
-                let (key, value) = tag.split_once('=').unwrap_or((tag, ""));
-                (key.trim().to_owned(), value.trim().to_owned())
+    Ok(Conditions {
+        subnets: settings.list("switch.subnets"),
+        security_groups: settings.list("switch.security_groups"),
+        caches: caches(context)?,
+        mark: run.to_string(),
+    })
+}
+
+fn caches(context: &Context) -> Result<Caches> {
+    let words = ["recycle", "wait", "ignore"];
+    Ok(match context.settings.word("switch.caches", &words)? {
+        "wait" => Caches::Wait,
+        "ignore" => Caches::Ignore,
+        _ => Caches::Recycle,
+    })
+}
+
+/// How a switch goes about it.
+pub fn apply_options(context: &Context, is_unfinished: bool) -> Result<ApplyOptions> {
+    let settings = &context.settings;
+    let percent = |text: &String| {
+        text.parse()
+            .ok()
+            .filter(|percent| (1..100).contains(percent))
+            .ok_or_else(|| {
+                Failure::new(
+                    ErrorKind::Config,
+                    format!("switch.alias_steps holds {text:?}, which is no share of the traffic"),
+                )
+                .hint("use whole percents between 1 and 99, such as 10,50")
             })
-            .collect(),
-        variables: settings.list("switch.secret_variables"),
     };
-    let target = match settings.url_of("switch", Side::Target)? {
-        Some(url) => url,
-        None => context.url(Side::Target)?,
-    };
-    let mapping = Mapping {
-        source: context.url(Side::Source)?,
-        target,
-        source_hosts: settings.list("switch.source_hosts"),
-        sslmode: settings.optional("switch.sslmode"),
-    };
-    Box::pin(towpath_switch::discover(clients, &selection, &mapping)).await
+    let steps = settings.list("switch.alias_steps");
+    Ok(ApplyOptions {
+        canary: settings.list("switch.canary"),
+        jobs: switch_jobs(context)?,
+        alias_steps: steps.iter().map(percent).collect::<Result<_>>()?,
+        cache_wait: match caches(context)? {
+            Caches::Wait => Duration::from_secs(settings.number("switch.cache_ttl_s")?),
+            Caches::Recycle | Caches::Ignore => Duration::ZERO,
+        },
+        stop: context.stop.clone(),
+        is_unfinished,
+    })
 }
 
-/// The key for the undo data of a cutover; made on this machine's first one.
-pub fn undo_key(context: &Context) -> Result<UndoKey> {
+fn switch_jobs(context: &Context) -> Result<usize> {
+    let jobs = context.settings.number("switch.jobs")?;
+    Ok(usize::try_from(jobs).unwrap_or(usize::MAX))
+}
+
+/// How the way back goes about it.
+pub fn rollback_options(context: &Context, drift: DriftArgument) -> Result<RollbackOptions> {
+    Ok(RollbackOptions {
+        drift: match drift {
+            DriftArgument::Stop => Drifted::Stop,
+            DriftArgument::Keep => Drifted::Keep,
+            DriftArgument::Overwrite => Drifted::Overwrite,
+        },
+        jobs: switch_jobs(context)?,
+        stop: context.stop.clone(),
+    })
+}
+
+/// The key of the way back that is stored; nothing where none is. What is stored decides: the
+/// setting may have changed since.
+pub async fn stored_undo_key(
+    context: &Context,
+    clients: &SwitchClients,
+    store: &RunStore,
+) -> Result<Option<UndoKey>> {
+    Ok(match towpath_switch::key_place(store).await? {
+        Some(KeyPlace::Kms(key)) => Some(UndoKey::kms(clients, &key)),
+        Some(KeyPlace::Local) => Some(UndoKey::new(context.local.existing_undo_key()?)),
+        None => None,
+    })
+}
+
+/// The key of the way back, for a switch. Without anything stored it is the setting's key of KMS,
+/// which is tried before anything depends on it, or a local one, made on the first use.
+pub async fn undo_key(
+    context: &Context,
+    clients: &SwitchClients,
+    store: &RunStore,
+) -> Result<UndoKey> {
+    if let Some(key) = stored_undo_key(context, clients, store).await? {
+        return Ok(key);
+    }
+    if let Some(key) = context.settings.optional("switch.undo_kms_key_id") {
+        let key = UndoKey::kms(clients, &key);
+        key.check(store.run()).await?;
+        return Ok(key);
+    }
+    if matches!(context.store_location()?, StoreLocation::S3 { .. }) {
+        eprintln!(
+            "warning: the way back is encrypted with .towpath/undo.key of this machine: no other can roll back (switch.undo_kms_key_id)"
+        );
+    }
     Ok(UndoKey::new(context.local.undo_key()?))
-}
-
-/// The key that the undo data of an earlier cutover needs.
-pub fn existing_undo_key(context: &Context) -> Result<UndoKey> {
-    Ok(UndoKey::new(context.local.existing_undo_key()?))
 }
 
 /// Records what the switch does in the run's journal.

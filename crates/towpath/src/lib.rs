@@ -11,9 +11,12 @@
 
 mod arguments;
 mod aws;
+mod checklist;
 mod clock;
 mod commands;
+mod consumers;
 mod context;
+mod http;
 mod letter;
 mod local;
 mod pipeline;

@@ -35,11 +35,30 @@ impl LocalState {
 
     /// Remembers the current run.
     pub fn set_current_run(&self, run: &RunId) -> Result<()> {
+        self.remember("current-run", run)
+    }
+
+    /// The last rehearsal that was made from here.
+    pub fn last_rehearsal(&self) -> Result<Option<RunId>> {
+        let path = self.directory.join("last-rehearsal");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse().map(Some),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(file("read", &path, cause)),
+        }
+    }
+
+    /// Remembers a rehearsal.
+    pub fn set_last_rehearsal(&self, run: &RunId) -> Result<()> {
+        self.remember("last-rehearsal", run)
+    }
+
+    fn remember(&self, name: &str, run: &RunId) -> Result<()> {
         self.create()?;
-        let path = self.directory.join("current-run");
+        let path = self.directory.join(name);
         let temporary = self
             .directory
-            .join(format!(".current-run.{}", std::process::id()));
+            .join(format!(".{name}.{}", std::process::id()));
         std::fs::write(&temporary, format!("{run}\n"))
             .and_then(|()| std::fs::rename(&temporary, &path))
             .map_err(|cause| file("write", &path, cause))

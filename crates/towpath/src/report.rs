@@ -2,11 +2,12 @@
 
 mod chart;
 mod content;
+mod cutover;
 pub mod html;
 pub mod markdown;
 mod page;
 #[cfg(test)]
-mod sample;
+pub mod sample;
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
@@ -16,9 +17,12 @@ use std::path::{Path, PathBuf};
 use towpath_model::journal::RunStage;
 use towpath_model::manifest::Manifest;
 use towpath_model::report::Report;
+use towpath_model::verification::{Measure, Verification};
 use towpath_model::{ErrorKind, Failure, Result, document};
 use towpath_store::{RunStore, read_journal};
+use towpath_verify::Level;
 
+use crate::checklist::{self, Seen};
 use crate::clock;
 use crate::commands::rehearse;
 use crate::context::Context;
@@ -94,14 +98,15 @@ pub async fn tell(context: &Context, store: &RunStore) {
 
 async fn gather(context: &Context, store: &RunStore) -> Result<Report> {
     let plan = run_files::require_plan(store).await?.plan;
-    let state = RunState::of(&read_journal(store).await?);
+    let lines = read_journal(store).await?;
+    let state = RunState::of(&lines);
     // A rehearsal of a sealed run has loaded that run's rows.
     let rows = match plan.rehearsal.as_ref().and_then(|it| it.from.as_ref()) {
         Some(run) => &context.open_store(run).await?,
         None => store,
     };
     let manifest: Option<Manifest> = rows.get_document("manifest.json").await?;
-    let latest = verifying::latest(store).await?;
+    let evidence = evidence(store).await?;
     let switched = match state.stage {
         Some(RunStage::Switched) => "switched",
         Some(RunStage::RolledBack) => "restored",
@@ -118,16 +123,60 @@ async fn gather(context: &Context, store: &RunStore) -> Result<Report> {
             binding
         })
         .collect();
+    let checklists = checklist::items(&Seen {
+        plan: &plan,
+        evidence: &evidence,
+        checked: &cutover::of_the_last(&lines),
+        gap: state.write_gap.as_ref(),
+    });
+    let cutover = cutover::told(&lines, &state);
     Ok(Report {
         written_at: clock::now(),
         stage: state.stage.unwrap_or(RunStage::Planned),
         plan: plan.as_ref().clone(),
         schema: run_files::schema_report(rows).await?,
         manifest,
-        verification: latest.map(|(_, verification)| verification),
+        verification: evidence_of_the_copy(evidence),
         bindings,
         target_snapshot: state.target_snapshot,
+        cutover,
+        checklists: match plan.rehearsal {
+            // What is rehearsed is not moved yet.
+            Some(_) => Vec::new(),
+            None => checklists,
+        },
         timings: state.timings,
         rehearsal: store.get_document(rehearse::KEY).await?,
     })
+}
+
+/// The latest evidence; where that is the clean look behind a fence, which compares rows alone, the
+/// one before it, which says more.
+fn evidence_of_the_copy(mut evidence: Vec<Verification>) -> Option<Verification> {
+    let is_of_a_fence = |it: &Verification| {
+        it.is_clean() && it.source == Measure::Live && it.levels == [Level::Rows.label()]
+    };
+    let at = evidence.iter().position(|it| !is_of_a_fence(it));
+    match evidence.is_empty() {
+        true => None,
+        false => Some(evidence.swap_remove(at.unwrap_or(0))),
+    }
+}
+
+/// How many verifications the checklists look back at.
+const LOOKED_BACK_AT: usize = 16;
+
+/// Evidence of a run, the latest first. An older one that cannot be read any more hides those before
+/// it, and not the report.
+async fn evidence(store: &RunStore) -> Result<Vec<Verification>> {
+    let mut found = Vec::new();
+    let mut next = verifying::latest(store).await?;
+    while let Some((key, verification)) = next {
+        found.push(verification);
+        next = match found.len() < LOOKED_BACK_AT {
+            true => verifying::before(store, &key).await.unwrap_or(None),
+            false => None,
+        };
+    }
+    Ok(found)
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_model::ChunkId;
+use towpath_model::cutover::{Baseline, CaughtUpTable, Fence, WriteGap};
 use towpath_model::digest::Hash;
+use towpath_model::inventory::SequenceState;
 use towpath_model::journal::{Entry, Line, RunStage};
 use towpath_model::manifest::StoredChunk;
 use towpath_model::report::Timing;
@@ -17,6 +19,18 @@ pub struct LastSnapshot {
     pub pre_data: Hash,
     /// Hash of the post-data script in it.
     pub post_data: Hash,
+}
+
+/// The fence, as the journal tells it. Only the source knows whether it stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum FenceState {
+    /// Never put up, or lifted.
+    #[default]
+    None,
+    /// A process began to put it up, and is not known to have ended that.
+    Perhaps,
+    /// It was put up.
+    Stands(Fence),
 }
 
 /// What the journal tells.
@@ -36,6 +50,16 @@ pub struct RunState {
     pub target_snapshot: Option<String>,
     /// Timings in order.
     pub timings: Vec<Timing>,
+    /// The fence on the source, as far as the journal knows.
+    pub fence: FenceState,
+    /// Tables that no longer are what was exported, because they were brought up to a fence.
+    pub caught_up: Vec<CaughtUpTable>,
+    /// Sequences of the target as a cutover has set them, in place of the manifest's.
+    pub carried: Vec<SequenceState>,
+    /// What the target had been written before the first consumer came.
+    pub baseline: Option<Baseline>,
+    /// The time without writes of the last cutover.
+    pub write_gap: Option<WriteGap>,
     /// When the run was last heard of.
     pub last_heard: Option<String>,
 }
@@ -56,6 +80,8 @@ impl RunState {
             // may follow a cutover and a cutover a rollback, and the last word counts.
             Entry::Stage { stage } if *stage <= RunStage::Loaded => {
                 self.stage = self.stage.max(Some(*stage));
+                // A load sets them as the manifest has them.
+                self.carried.clear();
             }
             Entry::Stage { stage } => self.stage = Some(*stage),
             Entry::Snapshot {
@@ -110,7 +136,22 @@ impl RunState {
                     began_at_ms: *began_at_ms,
                 });
             }
-            Entry::SwitchIntent { .. } | Entry::SwitchDone { .. } | Entry::UndoDone { .. } => {}
+            // A fence that was perhaps put up counts until it is known to be lifted.
+            Entry::FenceIntent => self.fence = FenceState::Perhaps,
+            Entry::Fenced(fence) => {
+                self.fence = FenceState::Stands(fence.clone());
+                self.write_gap = None;
+            }
+            Entry::Unfenced => self.fence = FenceState::None,
+            Entry::CaughtUp { now, .. } => self.caught_up.clone_from(now),
+            Entry::SequencesCarried { states } => self.carried.clone_from(states),
+            Entry::TargetBaseline(baseline) => self.baseline = Some(baseline.clone()),
+            Entry::WriteGap(gap) => self.write_gap = Some(gap.clone()),
+            // The report's alone.
+            Entry::Checked(_)
+            | Entry::SwitchIntent { .. }
+            | Entry::SwitchDone { .. }
+            | Entry::UndoDone { .. } => {}
         }
     }
 

@@ -1,331 +1,46 @@
 //! Settings: one table that names each with its environment variable and default; flags win over
 //! the environment, which wins over the file, which wins over the default.
 
+mod aws;
+mod copy;
+mod cutover;
+mod fence;
+mod notify;
+mod place;
+mod probe;
+mod schema;
+mod spec;
+mod switch;
+mod verify;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use towpath_model::connection::{ConnectionUrl, Side};
 use towpath_model::{ErrorKind, Failure, Result};
 
 use crate::arguments::Arguments;
 
-/// One setting.
-#[derive(Debug, Clone, Copy)]
-pub struct SettingSpec {
-    /// Key in the configuration file, with its section.
-    pub key: &'static str,
-    /// Environment variable.
-    pub env: &'static str,
-    /// Default; empty when there is none.
-    pub default: &'static str,
-    /// What it means.
-    pub help: &'static str,
-    /// Holds a secret: never allowed in the file, never shown.
-    pub secret: bool,
-}
-
-const fn setting(
-    key: &'static str,
-    env: &'static str,
-    default: &'static str,
-    help: &'static str,
-) -> SettingSpec {
-    SettingSpec {
-        key,
-        env,
-        default,
-        help,
-        secret: false,
-    }
-}
-
-const fn secret(key: &'static str, env: &'static str, help: &'static str) -> SettingSpec {
-    SettingSpec {
-        key,
-        env,
-        default: "",
-        help,
-        secret: true,
-    }
-}
+pub use spec::SettingSpec;
 
 /// Every setting, in the order of the reference page.
-pub const SETTINGS: &[SettingSpec] = &[
-    setting(
-        "store",
-        "TOWPATH_STORE",
-        "",
-        "run store: file:///directory or s3://bucket/prefix; default: .towpath beside the configuration file",
-    ),
-    secret(
-        "source.url",
-        "TOWPATH_SOURCE_URL",
-        "URL of the source; only from the environment",
-    ),
-    setting(
-        "source.url_file",
-        "TOWPATH_SOURCE_URL_FILE",
-        "",
-        "file that holds the URL of the source and nothing else",
-    ),
-    setting(
-        "source.root_cert",
-        "TOWPATH_SOURCE_ROOT_CERT",
-        "",
-        "root certificates of the source, PEM",
-    ),
-    setting(
-        "source.max_load",
-        "TOWPATH_MAX_SOURCE_LOAD",
-        "",
-        "pause reading while the source is above: sessions=40 active, lag=512MiB of WAL, lag=30s, query=10; several with commas",
-    ),
-    setting(
-        "source.load_query",
-        "TOWPATH_SOURCE_LOAD_QUERY",
-        "",
-        "query for the source's load: a number, limited by query= in source.max_load, or a boolean that is true while it is too much",
-    ),
-    setting(
-        "source.max_pause_s",
-        "TOWPATH_MAX_PAUSE_S",
-        "3600",
-        "seconds that one pause for the source's load may last before the export ends; the same command resumes",
-    ),
-    secret(
-        "target.url",
-        "TOWPATH_TARGET_URL",
-        "URL of the target; only from the environment",
-    ),
-    setting(
-        "target.url_file",
-        "TOWPATH_TARGET_URL_FILE",
-        "",
-        "file that holds the URL of the target and nothing else",
-    ),
-    setting(
-        "target.root_cert",
-        "TOWPATH_TARGET_ROOT_CERT",
-        "",
-        "root certificates of the target, PEM",
-    ),
-    setting(
-        "target.rds_instance",
-        "TOWPATH_TARGET_RDS_INSTANCE",
-        "",
-        "identifier of the target's RDS instance; found by its endpoint when the host is one of RDS",
-    ),
-    setting(
-        "target.rds_snapshot",
-        "TOWPATH_TARGET_RDS_SNAPSHOT",
-        "auto",
-        "auto: take an RDS snapshot before the load when the target is an RDS instance; never: do not",
-    ),
-    setting(
-        "copy.jobs",
-        "TOWPATH_JOBS",
-        "auto",
-        "chunks copied, and indexes built, at once; auto: by this machine's cores and what the servers have room for, 2 to 8",
-    ),
-    setting(
-        "copy.chunk_mib",
-        "TOWPATH_CHUNK_MIB",
-        "auto",
-        "mebibytes of heap and TOAST per chunk; auto: 32 to 256, by the size of the database and the jobs",
-    ),
-    setting(
-        "copy.format",
-        "TOWPATH_COPY_FORMAT",
-        "auto",
-        "auto: rows travel in binary where both servers are proven to read it alike, as CSV elsewhere; csv: always as CSV",
-    ),
-    setting(
-        "copy.codec",
-        "TOWPATH_COPY_CODEC",
-        "auto",
-        "how chunks are compressed in the store. auto: not where processors are the bound, fast or more where the store is; none; fast; zstd",
-    ),
-    setting(
-        "copy.maintenance_work_mem_mib",
-        "TOWPATH_MAINTENANCE_WORK_MEM_MIB",
-        "256",
-        "mebibytes of memory per index build on the target",
-    ),
-    setting(
-        "copy.silence_s",
-        "TOWPATH_SILENCE_S",
-        "60",
-        "seconds of silence after which a server is asked on another connection what it is at, and a request to S3 is tried again",
-    ),
-    setting(
-        "schema.pg_dump",
-        "TOWPATH_PG_DUMP",
-        "pg_dump",
-        "pg_dump of the source's major version or newer",
-    ),
-    setting(
-        "schema.carry_auth_users",
-        "TOWPATH_CARRY_AUTH_USERS",
-        "auto",
-        "auto: carry auth.users when something of yours depends on it; never: do not",
-    ),
-    setting(
-        "schema.broken_triggers",
-        "TOWPATH_BROKEN_TRIGGERS",
-        "report",
-        "report: triggers whose function surely fails on the target go as they are and are listed; disable: they go disabled",
-    ),
-    setting(
-        "schema.large_objects",
-        "TOWPATH_LARGE_OBJECTS",
-        "carry",
-        "carry: large objects go along under their OIDs; leave: leave them behind; refuse: stop when the source holds some",
-    ),
-    setting(
-        "schema.service_role",
-        "TOWPATH_SERVICE_ROLE",
-        "policies",
-        "policies: a policy on each table lets service_role pass row security; none: it sees what policies leave it",
-    ),
-    setting(
-        "schema.secrets",
-        "TOWPATH_SECRETS",
-        "redact",
-        "redact: secrets found in schema text and migration history stay on the source; carry: they go along",
-    ),
-    setting(
-        "verify.max_differences",
-        "TOWPATH_MAX_DIFFERENCES",
-        "20",
-        "differing rows named per table",
-    ),
-    setting(
-        "verify.access_claims",
-        "TOWPATH_ACCESS_CLAIMS",
-        "",
-        "JSON file of whom `verify --access` takes on besides those it finds: a list of {name, role, claims}",
-    ),
-    setting(
-        "verify.access_users",
-        "TOWPATH_ACCESS_USERS",
-        "5",
-        "users of auth.users that `verify --access` takes on",
-    ),
-    setting(
-        "verify.access_rows",
-        "TOWPATH_ACCESS_ROWS",
-        "1000000",
-        "rows up to which `verify --access` reads a relation whole for everybody; of larger ones it takes 2,000 keys",
-    ),
-    setting(
-        "verify.access_timeout_s",
-        "TOWPATH_ACCESS_TIMEOUT_S",
-        "60",
-        "seconds that one statement of `verify --access` may take on either side",
-    ),
-    setting(
-        "verify.access_writes",
-        "TOWPATH_ACCESS_WRITES",
-        "explain",
-        "explain: `verify --access` writes nothing, it asks for plans and asks policies about rows; attempt: it also writes on both sides, and rolls back",
-    ),
-    setting(
-        "verify.queries",
-        "TOWPATH_VERIFY_QUERIES",
-        "0",
-        "queries of the source's pg_stat_statements that `verify --health` reads and plans on both sides; 0 for none",
-    ),
-    setting(
-        "verify.query_regression",
-        "TOWPATH_QUERY_REGRESSION",
-        "2.0",
-        "how many times as much a query may cost, or take, on the target before `verify --health` names it",
-    ),
-    setting(
-        "verify.signing_key",
-        "TOWPATH_SIGNING_KEY",
-        "",
-        "file with the ed25519 private key that signs evidence, PKCS#8 PEM, mode 0600; the key of the run signs otherwise",
-    ),
-    setting(
-        "switch.functions",
-        "TOWPATH_SWITCH_FUNCTIONS",
-        "",
-        "names of Lambda functions to switch, separated by commas",
-    ),
-    setting(
-        "switch.prefixes",
-        "TOWPATH_SWITCH_PREFIXES",
-        "",
-        "prefixes of names of Lambda functions to switch",
-    ),
-    setting(
-        "switch.tags",
-        "TOWPATH_SWITCH_TAGS",
-        "",
-        "tags of Lambda functions to switch, key=value",
-    ),
-    setting(
-        "switch.secret_variables",
-        "TOWPATH_SWITCH_SECRET_VARIABLES",
-        "DB_SECRET_ARN,DATABASE_SECRET_ARN,SECRET_ARN,DB_SECRET_ID,SECRET_ID,SECRET_NAME",
-        "variables that hold the ARN or name of a Secrets Manager secret",
-    ),
-    setting(
-        "switch.source_hosts",
-        "TOWPATH_SWITCH_SOURCE_HOSTS",
-        "",
-        "further host names of the source, as host or host:port",
-    ),
-    secret(
-        "switch.url",
-        "TOWPATH_SWITCH_URL",
-        "URL of the target that consumers get, with their user and password; default: the target's URL",
-    ),
-    setting(
-        "switch.url_file",
-        "TOWPATH_SWITCH_URL_FILE",
-        "",
-        "file that holds that URL and nothing else",
-    ),
-    setting(
-        "switch.sslmode",
-        "TOWPATH_SWITCH_SSLMODE",
-        "",
-        "sslmode that consumers get; their own is kept when this is empty",
-    ),
-    setting(
-        "aws.profile",
-        "TOWPATH_AWS_PROFILE",
-        "",
-        "AWS profile; the default chain otherwise",
-    ),
-    setting(
-        "aws.region",
-        "TOWPATH_AWS_REGION",
-        "",
-        "AWS region; the default chain otherwise",
-    ),
-    setting(
-        "aws.endpoint_url",
-        "TOWPATH_AWS_ENDPOINT_URL",
-        "",
-        "AWS endpoint; the default chain otherwise",
-    ),
-    setting(
-        "aws.sse_kms_key_id",
-        "TOWPATH_SSE_KMS_KEY_ID",
-        "",
-        "KMS key that encrypts stored objects; the bucket's default otherwise",
-    ),
-    setting(
-        "progress",
-        "TOWPATH_PROGRESS",
-        "auto",
-        "auto, plain, json or none",
-    ),
-];
+pub static SETTINGS: LazyLock<Vec<SettingSpec>> = LazyLock::new(|| {
+    [
+        place::SETTINGS,
+        copy::SETTINGS,
+        schema::SETTINGS,
+        verify::SETTINGS,
+        switch::SETTINGS,
+        fence::SETTINGS,
+        cutover::SETTINGS,
+        probe::SETTINGS,
+        notify::SETTINGS,
+        aws::SETTINGS,
+    ]
+    .concat()
+});
 
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -713,7 +428,7 @@ mod tests {
     #[test]
     fn keys_and_variables_are_distinct() {
         let mut seen = std::collections::BTreeSet::new();
-        for spec in SETTINGS {
+        for spec in SETTINGS.iter() {
             assert!(
                 seen.insert(spec.key) && seen.insert(spec.env),
                 "{}",

@@ -65,7 +65,7 @@ fn every_setting_has_its_row_with_variable_and_default() {
         .expect("a section Settings");
     let (table, _) = table.split_once("\n## ").unwrap_or((table, ""));
     let rows = rows(table);
-    for spec in SETTINGS {
+    for spec in SETTINGS.iter() {
         let row = rows.iter().find(|row| row[0] == spec.key);
         let row = row.unwrap_or_else(|| panic!("configuration.md has no row for {}", spec.key));
         assert_eq!(row[1], spec.env, "variable of {}", spec.key);
@@ -139,6 +139,203 @@ fn every_kind_of_error_has_its_section_with_its_exit_code() {
         sections.keys().cloned().collect::<BTreeSet<_>>(),
         names(ErrorKind::ALL.iter().map(|kind| kind.slug()))
     );
+}
+
+/// Cards that a cell of the runbook's tables names, each looked up on the disk.
+fn cards(cell: &str) -> Vec<String> {
+    let targets = links(cell).map(|target| target.split('#').next().unwrap_or(target));
+    let cards = targets.filter(|target| target.starts_with(|c: char| c.is_ascii_digit()));
+    cards
+        .map(|card| {
+            let text = read(&format!("docs/runbook/{card}"));
+            for part in ["**Do.**", "**How you know it worked.**"] {
+                assert!(text.contains(part), "{card} has no {part}");
+            }
+            card.to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn every_exit_code_and_every_kind_of_error_has_a_card() {
+    let page = read("docs/runbook/README.md");
+    let rows = rows(&page);
+    let row = |name: &str| {
+        let row = rows.iter().find(|row| row[0] == name);
+        row.unwrap_or_else(|| panic!("the runbook has no row for {name}"))
+    };
+    let by_kind = "by kind, below";
+    for exit in Exit::ALL {
+        let row = row(&exit.code().to_string());
+        let leads = !cards(&row[2]).is_empty() || row[2].contains(by_kind);
+        assert!(leads, "no card for exit code {}", exit.code());
+    }
+    for kind in ErrorKind::ALL {
+        let leads = match row(kind.slug())[1].as_str() {
+            // What blocks is told apart by the text, and the row of its exit code has the cards.
+            "by text, above" => cards(&row(&kind.exit().code().to_string())[2]).len() > 1,
+            cell => !cards(cell).is_empty(),
+        };
+        assert!(leads, "no card for kind {}", kind.slug());
+    }
+    let (_, kinds) = page
+        .split_once("\n## From kind of error to card\n")
+        .unwrap();
+    let listed = self::rows(kinds);
+    assert_eq!(
+        names(listed.iter().map(|row| row[0].as_str())),
+        names(ErrorKind::ALL.iter().map(|kind| kind.slug()))
+    );
+}
+
+#[test]
+fn every_card_is_on_the_list() {
+    let page = read("docs/runbook/README.md");
+    let listed: BTreeSet<String> = rows(&page)
+        .iter()
+        .filter(|row| row[0].starts_with('['))
+        .flat_map(|row| cards(&row[0]))
+        .collect();
+    let folder = project().join("docs/runbook");
+    let files = std::fs::read_dir(folder).expect("the runbook");
+    let found: BTreeSet<String> = files
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "README.md")
+        .collect();
+    assert_eq!(listed, found);
+}
+
+/// Texts in quotes of a piece of the sources.
+fn quoted(text: &str) -> BTreeSet<String> {
+    names(text.split('"').skip(1).step_by(2))
+}
+
+/// What is between two marks of a source file.
+fn between(path: &str, begin: &str, end: &str) -> String {
+    let text = read(path);
+    let (_, rest) = text
+        .split_once(begin)
+        .unwrap_or_else(|| panic!("{path}: {begin}"));
+    rest.split_once(end).expect("its end").0.to_owned()
+}
+
+#[test]
+fn every_gate_has_its_section_and_every_moment_its_hook() {
+    let gates = between(
+        "crates/towpath/src/pipeline/cutover/gates.rs",
+        "pub const GATES",
+        "];",
+    );
+    let page = read("docs/reference/gates.md");
+    assert_eq!(
+        sections(&page).into_keys().collect::<BTreeSet<_>>(),
+        quoted(&gates)
+    );
+    let listed = rows(&page);
+    let listed = listed.iter().map(|row| {
+        let name = row[0].trim_start_matches("[`");
+        name.split('`').next().unwrap_or(name)
+    });
+    assert_eq!(names(listed), quoted(&gates));
+    let moments = between(
+        "crates/towpath/src/pipeline/cutover/hooks.rs",
+        "pub const fn word(self)",
+        "\n    }\n",
+    );
+    let keys = SETTINGS
+        .iter()
+        .filter_map(|spec| spec.key.strip_prefix("hooks."));
+    let keys: BTreeSet<String> = names(keys.filter(|key| !key.ends_with("_s")));
+    assert_eq!(keys, quoted(&moments));
+}
+
+#[test]
+fn what_ticks_a_checklist_exists() {
+    let text = read("crates/towpath/src/checklist.rs");
+    let (_, text) = text.split_once("const BEFORE").expect("the lists");
+    let (text, _) = text
+        .split_once("/// What an item can be ticked by.")
+        .expect("their end");
+    let of = |kind: &str| -> BTreeSet<String> {
+        let pieces = text.split(kind).skip(1);
+        pieces
+            .flat_map(|piece| quoted(piece.split(')').next().unwrap_or_default()))
+            .collect()
+    };
+    let checks = of("Ticks::Checks(");
+    let known = checks_in_the_code();
+    assert!(checks.is_subset(&known), "{:?}", checks.difference(&known));
+    let health: BTreeSet<String> = sections(&read("docs/reference/health-checks.md"))
+        .into_keys()
+        .collect();
+    let ticked = of("Ticks::Health(");
+    assert!(
+        ticked.is_subset(&health),
+        "{:?}",
+        ticked.difference(&health)
+    );
+    assert!(
+        checks.len() > 15 && ticked.len() > 10,
+        "the lists are read wrongly"
+    );
+}
+
+/// Rights that the code names where a call was refused must be granted by the template, or the hint
+/// would send the operator somewhere else.
+#[test]
+fn every_right_that_a_hint_names_is_in_the_template() {
+    let template = read("infra/towpath.yaml");
+    let mut asked = BTreeSet::new();
+    for folder in ["crates/towpath-switch/src", "crates/towpath-rds/src"] {
+        for entry in std::fs::read_dir(project().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|it| it != "rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(path).unwrap();
+            for literal in quoted(&text) {
+                asked.extend(literal.split_whitespace().filter_map(action));
+            }
+        }
+    }
+    assert!(asked.len() > 15, "{asked:?}");
+    // Hints that somebody else needs these: the role of a function, or whoever looks after a key.
+    for others in [
+        "ec2:CreateNetworkInterface",
+        "ec2:DeleteNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "kms:EnableKey",
+    ] {
+        asked.remove(others);
+    }
+    let missing: Vec<&String> = asked
+        .iter()
+        .filter(|action| !template.contains(&format!("\"{action}\"")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "infra/towpath.yaml does not grant {missing:?}"
+    );
+}
+
+/// `service:Action`, of the services that towpath calls.
+fn action(word: &str) -> Option<String> {
+    let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    let (service, action) = word.split_once(':')?;
+    let services = [
+        "cloudwatch",
+        "ec2",
+        "kms",
+        "lambda",
+        "rds",
+        "secretsmanager",
+        "sns",
+        "ssm",
+        "sts",
+    ];
+    let is_action = action.starts_with(|c: char| c.is_ascii_uppercase())
+        && action.chars().all(|c| c.is_ascii_alphanumeric());
+    (services.contains(&service) && is_action).then(|| word.to_owned())
 }
 
 #[test]
@@ -259,7 +456,9 @@ fn commands() -> BTreeSet<String> {
     let (_, list) = help.split_once("Commands:\n").expect("a list of commands");
     let (list, _) = list.split_once("\n\n").expect("the end of the list");
     let mut commands = names(["towpath"]);
-    for line in list.lines() {
+    // What is further in goes on with the line above it.
+    let is_command = |line: &&str| !line.starts_with("   ");
+    for line in list.lines().filter(is_command) {
         match line.split_whitespace().next() {
             Some("help") | None => {}
             Some("config") => {

@@ -7,6 +7,7 @@ mod migration_history;
 mod same_server;
 mod schema_runtime;
 mod schema_secrets;
+mod source_fence;
 mod source_login;
 mod source_readable;
 mod source_version;
@@ -96,6 +97,7 @@ pub fn run(facts: &Facts<'_>) -> Vec<CheckResult> {
         source_login::check(facts),
         source_version::check(facts),
         source_readable::check(facts),
+        source_fence::check(facts),
         large_objects::on_source(facts),
         unlogged::check(facts),
         migration_history::check(facts),

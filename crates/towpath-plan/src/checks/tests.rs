@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use towpath_model::QualifiedName;
 use towpath_model::inventory::{Migration, RelationKind};
-use towpath_model::schema::{Certainty, RuntimeBreak};
+use towpath_model::schema::{Certainty, Decision, ObjectReport, RuntimeBreak};
 use towpath_model::schema::{ExtensionFate, ExtensionReport, SecretFate, SecretReport};
 use towpath_model::structure::{ObjectId, ObjectKind, SchemaObject};
 
@@ -303,6 +303,21 @@ fn a_taken_oid_is_named() {
     world.will_be_cleared = false;
     world.state = TargetState::ThisRun;
     assert_eq!(world.verdict("target-large-objects").0, Verdict::Pass);
+}
+
+#[test]
+fn a_fence_on_the_source_warns_and_says_whose_it_is() {
+    let mut world = World::sound();
+    world.schema.report.objects.push(ObjectReport {
+        object: ObjectId::global(ObjectKind::Schema, "towpath_fence"),
+        decision: Decision::Dropped,
+        rule: "fence".to_owned(),
+        reason: "fence of towpath run 20260101-000000-abcdef".to_owned(),
+        changed: Vec::new(),
+    });
+    let (verdict, finding) = world.verdict("source-fence");
+    assert_eq!(verdict, Verdict::Warn);
+    assert!(finding.contains("20260101-000000-abcdef"), "{finding}");
 }
 
 #[test]

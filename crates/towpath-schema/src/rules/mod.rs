@@ -8,6 +8,7 @@ mod emulated;
 pub(crate) mod event_trigger;
 pub(crate) mod extension;
 pub(crate) mod extension_member;
+mod fence;
 pub(crate) mod forced_row_security;
 mod hanger;
 mod large_object;
@@ -68,7 +69,11 @@ struct Rule {
 }
 
 /// In this order; the first that says something decides. The last one always does.
-const RULES: [Rule; 20] = [
+const RULES: [Rule; 21] = [
+    Rule {
+        id: "fence",
+        decide: fence::decide,
+    },
     Rule {
         id: replaced::ID,
         decide: replaced::decide,

@@ -271,7 +271,7 @@ impl<'v> Finding<'v> {
             .chain
             .tables
             .iter()
-            .map(|table| (&table.name, table.digest.rows))
+            .map(|table| (&table.name, table.expected().rows))
             .collect();
         let is_exported = verification
             .counts
@@ -401,7 +401,7 @@ fn agrees_with_export(
     let Some(found) = table.target else {
         return table.loaded.is_broken() && is_unreadable && proof.is_none() && told.is_none();
     };
-    let both = (table.digest, found);
-    let differ = (table.digest != found).then_some(both);
-    proof == Some(both) && told == differ && table.loaded == Link::compare(&table.digest, &found)
+    let both = (table.expected(), found);
+    let differ = (both.0 != found).then_some(both);
+    proof == Some(both) && told == differ && table.loaded == Link::compare(&both.0, &found)
 }

@@ -85,6 +85,14 @@ impl PublicKey {
         Hash::try_from(text.to_owned()).ok().map(|it| Self(it.0))
     }
 
+    /// Whether the key's owner has signed these bytes; the signature is the 64 bytes that `openssl
+    /// pkeyutl -sign -rawin` writes.
+    pub fn has_signed(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, self.0)
+            .verify(bytes, signature)
+            .is_ok()
+    }
+
     /// Reads a key in PEM, as `openssl pkey -pubout` writes it.
     pub fn from_pem(pem: &[u8]) -> Option<Self> {
         let der = SubjectPublicKeyInfoDer::from_pem_slice(pem).ok()?;

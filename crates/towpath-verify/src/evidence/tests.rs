@@ -115,6 +115,7 @@ fn clean() -> Verification {
                 table: table.clone(),
                 name,
                 digest: exported,
+                caught_up: None,
                 raw_bytes: 200,
                 stored_bytes: 100,
                 complete: held(),
@@ -481,4 +482,24 @@ proptest! {
         }
         prop_assert!(edited == bytes || is_refused(&edited, &keys));
     }
+}
+
+/// RFC 8032, section 7.1, test 1: the signature of nothing.
+const OF_NOTHING: &str = "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b";
+
+#[test]
+fn a_detached_signature_is_of_its_bytes_and_its_key_alone() {
+    let digits = OF_NOTHING.as_bytes().as_chunks::<2>().0;
+    let bytes = digits.iter().map(|pair| {
+        let pair = std::str::from_utf8(pair).unwrap();
+        u8::from_str_radix(pair, 16).unwrap()
+    });
+    let signature: Vec<u8> = bytes.collect();
+    let key = PublicKey::from_hex(PUBLIC).unwrap();
+    assert!(key.has_signed(b"", &signature));
+    assert!(!key.has_signed(b"x", &signature));
+    assert!(!key.has_signed(b"", &signature[..63]));
+    assert!(!key.has_signed(b"", b""));
+    let other = PublicKey::from_hex(&"ab".repeat(32)).unwrap();
+    assert!(!other.has_signed(b"", &signature));
 }

@@ -15,9 +15,12 @@ mod rollback;
 mod run;
 pub mod show;
 mod status;
+mod unfence;
 mod verify;
 
-use towpath_model::{Exit, Result};
+use std::io::{BufRead, IsTerminal};
+
+use towpath_model::{ErrorKind, Exit, Failure, Result};
 
 use crate::arguments::{Arguments, Command, ConfigCommand};
 use crate::context::Context;
@@ -44,6 +47,7 @@ pub async fn dispatch(arguments: Arguments) -> Result<Exit> {
         Command::Verify(verify) => Box::pin(verify::verify(&context, &verify)).await,
         Command::Cutover(cutover) => Box::pin(cutover::cutover(&context, &cutover)).await,
         Command::Rollback(rollback) => Box::pin(rollback::rollback(&context, &rollback)).await,
+        Command::Unfence(unfence) => Box::pin(unfence::unfence(&context, &unfence)).await,
         Command::Status(which) => Box::pin(status::status(&context, &which)).await,
         Command::Report(report) => Box::pin(report::report(&context, &report)).await,
         Command::Config {
@@ -55,4 +59,31 @@ pub async fn dispatch(arguments: Arguments) -> Result<Exit> {
 /// The one line that every stage ends with.
 pub fn next(step: &str) {
     eprintln!("next: {step}");
+}
+
+/// Asks the operator, unless the command line has agreed.
+pub fn ask(agreed: bool, question: &str) -> Result<()> {
+    if agreed {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(
+            Failure::new(ErrorKind::Usage, "there is no terminal to ask on").hint("pass --yes"),
+        );
+    }
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|cause| {
+            Failure::new(ErrorKind::Usage, "could not read the answer").because(cause)
+        })?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ErrorKind::Interrupted,
+        "not agreed; nothing was changed",
+    ))
 }

@@ -22,8 +22,9 @@ use towpath_store::{Journal, RunStore};
 use towpath_verify::Level;
 
 use crate::arguments::{RehearseArguments, RunArguments};
-use crate::commands::{cutover, next, show, verify};
+use crate::commands::{next, show, verify};
 use crate::context::Context;
+use crate::pipeline::cutover::{gates, source};
 use crate::pipeline::scratch::{self, Scratch, Sweep, Swept};
 use crate::pipeline::transfer::Transfer;
 use crate::pipeline::{enter, planning, survey, timed, verifying};
@@ -105,6 +106,7 @@ fn ended_early(failure: Failure, rehearsal: &Rehearsal) -> Failure {
 
 async fn write(context: &Context, act: &Act, rehearsal: &Rehearsal) -> Result<ReportPaths> {
     act.store.put_document(KEY, rehearsal).await?;
+    context.local.set_last_rehearsal(act.run())?;
     report::write(context, &act.store, None).await
 }
 
@@ -311,17 +313,17 @@ async fn gate(
             "the source: the rows are those of run {from}, and nobody expects it to have stood still since"
         )),
         None => {
-            let looking = cutover::source_change(context, &act.store, &act.rows_plan);
+            let looking = source::source_change(context, &act.store, &act.rows_plan);
             gate.source_moved = timed(journal, "gate: source read again", Box::pin(looking)).await?;
         }
     }
-    if !aws::has_selection(context) {
+    if !crate::consumers::are_selected(context) {
         gate.not_looked_at
             .push("consumers: no Lambda function is selected under [switch]".to_owned());
         return Ok((gate, Vec::new()));
     }
-    let clients = aws::switch_clients(context).await;
-    let found = match aws::discover(context, &clients).await {
+    let clients = aws::switch_clients(context).await?;
+    let found = match aws::discover(context, &clients, act.store.run()).await {
         Ok(found) => found,
         Err(failure) => {
             gate.refused_by
@@ -329,7 +331,7 @@ async fn gate(
             return Ok((gate, Vec::new()));
         }
     };
-    if let Err(failure) = cutover::refuse_left_behind(&found) {
+    if let Err(failure) = gates::refuse_left_behind(&found) {
         gate.refused_by.push(failure.to_string());
     }
     if found.bindings.is_empty() {
@@ -477,7 +479,9 @@ fn tell(context: &Context, act: &Act, played: &Played, rehearsal: &Rehearsal) ->
             .iter()
             .filter_map(|it| it.source_moved.as_ref())
         {
-            println!("the gate of a cutover would refuse while writers go on: {moved}");
+            println!(
+                "a cutover would catch up behind its fence, or refuse a changed schema: {moved}"
+            );
         }
         for would in &rehearsal.would_besides {
             println!("a run would besides {would}");

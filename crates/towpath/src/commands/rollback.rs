@@ -1,87 +1,115 @@
 //! `towpath rollback`: puts consumers' configuration back.
 
-use std::io::{BufRead, IsTerminal};
-
 use serde_json::json;
 use towpath_model::journal::RunStage;
-use towpath_model::{ErrorKind, Exit, Failure, Result, RunId};
+use towpath_model::{ErrorKind, Exit, Failure, Result};
+use towpath_store::read_journal;
 
 use crate::arguments::RollbackArguments;
-use crate::commands::next;
+use crate::commands::{ask, next};
 use crate::context::Context;
-use crate::pipeline::{enter, timed};
-use crate::{aws, report, run_files, table};
+use crate::pipeline::cutover::hooks::{self, Moment};
+use crate::pipeline::cutover::notify::Notifier;
+use crate::pipeline::cutover::target_writes::Accepted;
+use crate::pipeline::cutover::{self, Back, fencing};
+use crate::pipeline::enter;
+use crate::run_files;
+use crate::run_state::{FenceState, RunState};
+use crate::{aws, report, table};
 
-/// Puts every binding back exactly as it was before the cutover.
+/// Puts every binding back exactly as it was before the cutover, then lets the source accept writes.
 pub async fn rollback(context: &Context, arguments: &RollbackArguments) -> Result<Exit> {
     let run = context.run(arguments.run.as_deref())?;
     let store = context.open_store(&run).await?;
-    run_files::require_plan(&store).await?;
-    if towpath_switch::bindings(&store).await?.is_none() {
+    let plan = run_files::require_plan(&store).await?;
+    let has_begun = towpath_switch::bindings(&store).await?.is_some();
+    let state = RunState::of(&read_journal(&store).await?);
+    if !has_begun && state.fence == FenceState::None {
         return Err(Failure::new(
             ErrorKind::NotFound,
             format!("run {run} has switched nothing, so there is nothing to roll back"),
         ));
     }
-    confirm(&run, arguments)?;
-    let key = aws::existing_undo_key(context)?;
-    let clients = aws::switch_clients(context).await;
-    let outcome = Box::pin(context.with_lease(
-        &store,
-        &format!("rollback {run}"),
-        async |journal| {
-            let record = aws::JournalRecord(journal.clone());
-            let back = towpath_switch::rollback(&clients, &store, &key, &record, &context.events);
-            let outcome = timed(&journal, "rollback", Box::pin(back)).await?;
-            enter(&journal, RunStage::RolledBack).await?;
-            Ok(outcome)
-        },
-    ))
-    .await?;
+    ask(
+        arguments.yes,
+        &format!("put back what the cutover of run {run} has changed?"),
+    )?;
+    let clients = aws::switch_clients(context).await?;
+    let notifier = Notifier::start(context, &run, &clients)?;
+    let done = Box::pin(
+        context.with_lease(&store, &format!("rollback {run}"), async |journal| {
+            if !has_begun {
+                fencing::lift(context, &run, &journal).await?;
+                enter(&journal, RunStage::RolledBack).await?;
+                return Ok((Vec::new(), 0, None));
+            }
+            cutover::agree_to_loss(context, &store, &plan, arguments.accept_loss.as_deref()).await?;
+            hooks::run(context, &run, Moment::BeforeRollback).await?;
+            let key = aws::stored_undo_key(context, &clients, &store).await?;
+            let key = key.ok_or_else(|| {
+                Failure::new(
+                    ErrorKind::NotFound,
+                    format!("the way back of run {run} is not in the store"),
+                )
+                .hint("the folder `switch` of the run lacks undo.json: restore it from a copy; the bucket may keep versions")
+            })?;
+            let back = Back {
+                context,
+                store: &store,
+                clients: &clients,
+                key: &key,
+                journal: &journal,
+                run: &run,
+            };
+            let outcome = Box::pin(back.perform(&aws::rollback_options(context, arguments.drift)?)).await?;
+            let lost = cutover::accepted(context, &store, &plan)
+                .await
+                .ok()
+                .flatten();
+            Ok((outcome.bindings, outcome.written, lost))
+        }),
+    )
+    .await;
+    match &done {
+        Ok(_) => {
+            notifier.tell(
+                "rolled-back",
+                "consumers and source are as before the cutover",
+            );
+            if let Err(failure) = hooks::run(context, &run, Moment::AfterRollback).await {
+                eprintln!("warning: {failure}");
+            }
+        }
+        Err(failure) => notifier.tell("rollback-failed", &failure.to_string()),
+    }
+    for undelivered in notifier.finish().await {
+        eprintln!("warning: {undelivered}");
+    }
+    report::tell(context, &store).await;
+    let (bindings, written, lost) = done?;
     if context.json {
         println!(
             "{}",
-            json!({"v": 1, "type": "rolled-back", "run": run, "bindings": outcome.bindings})
+            json!({"v": 1, "type": "rolled-back", "run": run, "bindings": bindings})
         );
     } else {
         println!(
-            "restored {}; {} written now",
-            table::counted(outcome.bindings.len() as u64, "binding"),
-            outcome.written
+            "restored {}; {written} written now",
+            table::counted(bindings.len() as u64, "binding"),
         );
     }
-    report::tell(context, &store).await;
-    eprintln!(
-        "rows that consumers wrote to the target since the cutover stay there; the source does not have them"
-    );
+    match lost {
+        Some(Accepted::AtLeast(rows)) if rows > 0 => eprintln!(
+            "at least {} that consumers wrote to the target since the cutover stay there; the source does not have them",
+            table::counted(rows, "row change")
+        ),
+        Some(Accepted::Nothing) => eprintln!("the target has accepted nothing since the cutover"),
+        _ => eprintln!(
+            "rows that consumers wrote to the target since the cutover stay there; the source does not have them"
+        ),
+    }
     next(&format!(
         "`towpath verify {run}`, then `towpath cutover {run}`, to switch again"
     ));
     Ok(Exit::Done)
-}
-
-fn confirm(run: &RunId, arguments: &RollbackArguments) -> Result<()> {
-    if arguments.yes {
-        return Ok(());
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(
-            Failure::new(ErrorKind::Usage, "there is no terminal to ask on").hint("pass --yes"),
-        );
-    }
-    eprint!("put back what the cutover of run {run} has changed? [y/N] ");
-    let mut line = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut line)
-        .map_err(|cause| {
-            Failure::new(ErrorKind::Usage, "could not read the answer").because(cause)
-        })?;
-    if matches!(line.trim(), "y" | "Y" | "yes") {
-        return Ok(());
-    }
-    Err(Failure::new(
-        ErrorKind::Interrupted,
-        "not agreed; nothing was changed",
-    ))
 }

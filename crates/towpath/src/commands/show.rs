@@ -1,11 +1,15 @@
 //! Plans, checks and bindings as a person reads them.
 
+use std::collections::BTreeMap;
+use towpath_model::cutover::{CheckOutcome, Checked, Checklist};
+
 use towpath_model::health::ComparedQuery;
 use towpath_model::plan::{CheckResult, Format, Plan, Verdict};
+use towpath_model::report::{ChecklistItem, ItemState};
 use towpath_model::schema::{Certainty, Decision, SchemaReport};
 use towpath_model::structure::StructureDifference;
 use towpath_model::verification::{Difference, RowChange, RowDifference, Verification};
-use towpath_switch::SwitchPlan;
+use towpath_switch::{SwitchPlan, Untouched, Why};
 
 use crate::table;
 
@@ -213,7 +217,7 @@ fn listed(title: &str, lines: &[String]) -> String {
     text
 }
 
-/// Bindings, masked.
+/// Bindings, masked; what is left alone, by reason, with what to do about it.
 pub fn bindings(plan: &SwitchPlan) -> String {
     let mut text = format!(
         "{} looked at, {} to switch\n",
@@ -221,23 +225,100 @@ pub fn bindings(plan: &SwitchPlan) -> String {
         table::counted(plan.bindings.len() as u64, "binding")
     );
     for binding in &plan.bindings {
-        text.push_str(&format!(
-            "{}\n  before  {}\n  after   {}\n",
-            binding.name(),
-            binding.before_masked(),
-            binding.after_masked()
-        ));
-    }
-    if !plan.untouched.is_empty() {
-        text.push_str("left alone:\n");
-        for left in &plan.untouched {
+        text.push_str(&format!("{}\n", binding.name()));
+        for change in binding.changes() {
+            let place = match change.place.as_str() {
+                "" => String::new(),
+                place => format!("{place} "),
+            };
             text.push_str(&format!(
-                "  {} {}: {}\n",
-                left.consumer, left.variable, left.why
+                "  before  {place}{}\n  after   {place}{}\n",
+                change.before, change.after
             ));
         }
     }
+    text.push_str(&left_alone(&plan.untouched));
+    if !plan.notes.is_empty() {
+        text.push_str("to know:\n");
+        for note in &plan.notes {
+            text.push_str(&format!("  {note}\n"));
+        }
+    }
     text
+}
+
+fn left_alone(untouched: &[Untouched]) -> String {
+    let mut by_reason: BTreeMap<Why, Vec<&Untouched>> = BTreeMap::new();
+    for left in untouched {
+        by_reason.entry(left.why).or_default().push(left);
+    }
+    let mut text = String::new();
+    for (why, lefts) in by_reason {
+        for left in lefts.iter().take(OBJECTS_SHOWN) {
+            let named = match left.variable.as_str() {
+                "" => left.consumer.clone(),
+                variable => format!("{} {variable}", left.consumer),
+            };
+            let owner = left.owner.as_ref();
+            let owner = owner.map_or_else(String::new, |owner| format!(" ({owner})"));
+            text.push_str(&format!("  {named}: {why}{owner}\n"));
+        }
+        if lefts.len() > OBJECTS_SHOWN {
+            let more = (lefts.len() - OBJECTS_SHOWN) as u64;
+            text.push_str(&format!("  and {} like it\n", table::counted(more, "more")));
+        }
+        if !why.remedy().is_empty() {
+            text.push_str(&format!("    → {}\n", why.remedy()));
+        }
+    }
+    match text.as_str() {
+        "" => text,
+        lines => format!("left alone:\n{lines}"),
+    }
+}
+
+/// The gates of a cutover, a line each.
+pub fn gates(gates: &[Checked]) -> String {
+    let rows: Vec<Vec<String>> = gates
+        .iter()
+        .map(|gate| {
+            let word = match gate.outcome {
+                CheckOutcome::Passed => "open",
+                CheckOutcome::Failed => "CLOSED",
+                CheckOutcome::Skipped => "----",
+            };
+            vec![word.to_owned(), gate.item.clone(), gate.seen.clone()]
+        })
+        .collect();
+    format!("gates of the cutover:\n{}", table::aligned(&rows))
+}
+
+/// The checklists: how much of each is ticked, and what is left of the one before the move.
+pub fn checklists(items: &[ChecklistItem]) -> String {
+    let of = |list| items.iter().filter(move |item| item.list == list);
+    let ticked = |list| {
+        let done = of(list).filter(|item| item.state == ItemState::Passed);
+        format!("{} of {} ticked", done.count(), of(list).count())
+    };
+    let left: Vec<Vec<String>> = of(Checklist::Before)
+        .filter(|item| item.state != ItemState::Passed)
+        .map(|item| {
+            let by = match item.by.is_empty() {
+                true => String::new(),
+                false => format!("({})", item.by.join(", ")),
+            };
+            vec![
+                format!("  {}", item.state.label()),
+                format!("{} {by}", item.item).trim_end().to_owned(),
+            ]
+        })
+        .collect();
+    format!(
+        "\nchecklist before the move: {}\n{}checklist after the move: {}; the report has it\n",
+        ticked(Checklist::Before),
+        table::aligned(&left),
+        ticked(Checklist::After)
+    )
 }
 
 /// One line that says what was proven or how much differs.

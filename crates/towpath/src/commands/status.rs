@@ -11,7 +11,7 @@ use crate::arguments::RunSelector;
 use crate::commands::{next, show};
 use crate::context::Context;
 use crate::pipeline::verifying;
-use crate::run_state::RunState;
+use crate::run_state::{FenceState, RunState};
 use crate::table;
 use crate::{clock, run_files};
 
@@ -38,6 +38,7 @@ pub async fn status(context: &Context, which: &RunSelector) -> Result<Exit> {
                 "manifest": manifest.as_ref().map(|manifest| manifest.root),
                 "verified": latest.as_ref().map(|(_, verification)| verification.is_clean()),
                 "bindings": bindings.as_ref().map(|document| document.bindings.len()),
+                "fence": fence_word(&state.fence),
                 "holder": holder.as_ref().map(|lease| &lease.holder),
                 "last_heard": state.last_heard,
             })
@@ -95,6 +96,9 @@ pub async fn status(context: &Context, which: &RunSelector) -> Result<Exit> {
         Some(RunStage::RolledBack) => ("undone", "configuration is as it was before"),
         _ => ("gate", "nothing switched"),
     };
+    if let Some(text) = fence_text(&run, &state) {
+        row("fence", fence_word(&state.fence), text);
+    }
     row("cutover", word, text.to_owned());
     print!("{}", table::aligned(&rows));
     if let Some(lease) = holder {
@@ -109,6 +113,32 @@ pub async fn status(context: &Context, which: &RunSelector) -> Result<Exit> {
         false => next_step(&run, &state, manifest.is_some()),
     });
     Ok(Exit::Done)
+}
+
+/// The journal tells of it, not the source: `towpath check` looks there.
+fn fence_word(fence: &FenceState) -> &'static str {
+    match fence {
+        FenceState::None => "none",
+        FenceState::Perhaps => "perhaps",
+        FenceState::Stands(_) => "stands",
+    }
+}
+
+fn fence_text(run: &towpath_model::RunId, state: &RunState) -> Option<String> {
+    let is_switched = matches!(state.stage, Some(RunStage::Switching | RunStage::Switched));
+    let way_out = match is_switched {
+        true => format!("`towpath rollback {run}` lifts it behind the consumers"),
+        false => format!("`towpath unfence {run}` lifts it"),
+    };
+    Some(match &state.fence {
+        FenceState::None => return None,
+        FenceState::Perhaps => format!("was about to be put up; {way_out}, if it is there"),
+        FenceState::Stands(fence) => format!(
+            "{} of the source refuse writes from {} on; {way_out}",
+            table::counted(fence.tables, "table"),
+            fence.lsn
+        ),
+    })
 }
 
 fn next_step(run: &towpath_model::RunId, state: &RunState, sealed: bool) -> String {

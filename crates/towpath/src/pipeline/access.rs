@@ -31,7 +31,7 @@ pub fn options(context: &Context) -> Result<AccessOptions> {
 }
 
 /// Claims may hold what nobody should see, so nothing of the file is quoted.
-fn claims(path: &Path) -> Result<Vec<AccessClaims>> {
+pub fn claims(path: &Path) -> Result<Vec<AccessClaims>> {
     let refuse = |what: &str| {
         Failure::new(
             ErrorKind::Config,

@@ -1,7 +1,7 @@
 //! Makes the plan of a new run, or finds the one of a run that goes on.
 
 use std::collections::HashMap;
-use std::io::{BufRead, IsTerminal};
+use std::io::IsTerminal;
 
 use towpath_model::document;
 use towpath_model::plan::{CheckResult, Plan, PlannedJobs, PlannedTable, Verdict};
@@ -15,6 +15,7 @@ use towpath_store::RunStore;
 
 use crate::arguments::RunArguments;
 use crate::clock;
+use crate::commands::ask;
 use crate::commands::show;
 use crate::context::Context;
 use crate::pipeline::survey::{self, Survey};
@@ -366,22 +367,5 @@ pub fn ensure_can_agree(arguments: &RunArguments) -> Result<()> {
 
 /// Asks the operator, unless the command line has agreed.
 pub fn agree(arguments: &RunArguments) -> Result<()> {
-    if arguments.yes {
-        return Ok(());
-    }
-    eprint!("\nrun this plan? [y/N] ");
-    let mut answer = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|cause| {
-            Failure::new(ErrorKind::Usage, "could not read the answer").because(cause)
-        })?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") {
-        return Ok(());
-    }
-    Err(Failure::new(
-        ErrorKind::Interrupted,
-        "not agreed; nothing was changed",
-    ))
+    ask(arguments.yes, "\nrun this plan?")
 }

@@ -13,6 +13,7 @@ use towpath_model::manifest::{Manifest, StoredChunk};
 use towpath_model::schema::CleanSchema;
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_plan::target_processors;
+use towpath_postgres::catalog::queries;
 use towpath_postgres::{Session, SnapshotHolder, catalog};
 use towpath_store::{CodecPolicy, Journal, RunStore, read_journal};
 use towpath_verify::open_manifest;
@@ -219,8 +220,11 @@ impl<'t> Transfer<'t> {
             };
             let rewritten = match holder.lock(&tables).await {
                 Ok(rewritten) => rewritten,
-                // A table is gone, or the session: another look at the schema has more to say.
-                Err(_) if is_plans => continue,
+                // A table is gone, or the session: another look at the schema has more to say. Who
+                // holds a lock will hold it against the next snapshot too.
+                Err(failure) if is_plans && queries::sqlstate(&failure) != Some("55P03") => {
+                    continue;
+                }
                 Err(failure) => return Err(failure),
             };
             let Some(first) = rewritten.first() else {

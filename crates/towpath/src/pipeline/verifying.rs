@@ -1,14 +1,16 @@
 //! Verification, and what it means for the run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use towpath_model::Result;
 use towpath_model::connection::{ConnectionUrl, Side};
+use towpath_model::digest::RowDigest;
+use towpath_model::inventory::SequenceState;
 use towpath_model::journal::RunStage;
 use towpath_model::manifest::Manifest;
 use towpath_model::verification::{Measure, Reading, Verification};
-use towpath_store::{Journal, RunStore};
+use towpath_model::{Result, TableId};
+use towpath_store::{Journal, RunStore, read_journal};
 use towpath_verify::{Level, SideProof, VerifyContext, VerifyOptions, evidence};
 
 use crate::clock;
@@ -16,6 +18,7 @@ use crate::context::Context;
 use crate::pipeline::health::{self, Queries};
 use crate::pipeline::{access, enter, timed};
 use crate::run_files::{self, StoredPlan};
+use crate::run_state::RunState;
 use crate::signing;
 
 /// Folder of the verifications of a run.
@@ -89,6 +92,8 @@ pub async fn verify_context(
         store: store.clone(),
         plan: Arc::clone(&plan.plan),
         manifest: Arc::new(manifest),
+        caught_up: Arc::new(caught_up(store).await?),
+        carried: Arc::new(carried(store).await?),
         key: run_files::key(store).await?,
         options: VerifyOptions {
             levels: looking.levels,
@@ -106,6 +111,18 @@ pub async fn verify_context(
         events: context.events.clone(),
         stop: context.stop.clone(),
     })
+}
+
+/// The tables that a cutover has brought up to its fence.
+async fn caught_up(store: &RunStore) -> Result<BTreeMap<TableId, RowDigest>> {
+    let state = RunState::of(&read_journal(store).await?);
+    let tables = state.caught_up.into_iter();
+    Ok(tables.map(|table| (table.table, table.digest)).collect())
+}
+
+/// The sequences that a cutover has set to where its fence found them.
+async fn carried(store: &RunStore) -> Result<Vec<SequenceState>> {
+    Ok(RunState::of(&read_journal(store).await?).carried)
 }
 
 /// Verifies and stores the evidence, signed; a clean verification of every level that proves the
@@ -158,9 +175,8 @@ pub async fn verify_into(
     }
     // Values are for who asked to see them, and not for the store.
     let shown = looking.options.show_values.then(|| verification.clone());
-    let (bytes, stored) = evidence::seal(verification.without_values(), &signer)?;
+    let (key, stored) = keep(evidence_store, verification, &signer).await?;
     let verification = shown.unwrap_or(stored);
-    let key = evidence_store.put_numbered_bytes(FOLDER, bytes).await?;
     // A verification after the cutover is evidence too, but does not move the run backwards.
     let before_switch = stage.is_none_or(|stage| stage < RunStage::Switching);
     if complete && verification.is_clean() && before_switch {
@@ -169,19 +185,50 @@ pub async fn verify_into(
     Ok((key, verification))
 }
 
+/// Stores evidence, signed and without values; gives its key, and what was stored.
+pub async fn keep(
+    store: &RunStore,
+    verification: Verification,
+    signer: &evidence::Signer,
+) -> Result<(String, Verification)> {
+    let (bytes, stored) = evidence::seal(verification.without_values(), signer)?;
+    let key = store.put_numbered_bytes(FOLDER, bytes).await?;
+    Ok((key, stored))
+}
+
 /// The latest evidence of a run, its signature checked, with its key.
 pub async fn latest(store: &RunStore) -> Result<Option<(String, Verification)>> {
-    let Some((key, bytes)) = store.latest_numbered_bytes(FOLDER).await? else {
+    match store.latest_numbered_bytes(FOLDER).await? {
+        Some((key, bytes)) => opened(store, key, &bytes).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The evidence before another one, likewise.
+pub async fn before(store: &RunStore, key: &str) -> Result<Option<(String, Verification)>> {
+    let number = key
+        .strip_prefix(FOLDER)
+        .and_then(|rest| rest.trim_matches('/').strip_suffix(".json"))
+        .and_then(|number| number.parse::<u32>().ok());
+    let Some(number) = number.and_then(|number| number.checked_sub(1)) else {
         return Ok(None);
     };
+    let key = format!("{FOLDER}/{number}.json");
+    match store.get(&key).await? {
+        Some(bytes) => opened(store, key, &bytes).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn opened(store: &RunStore, key: String, bytes: &[u8]) -> Result<(String, Verification)> {
     let place = store.describe(&key);
     let keys = signing::keys_of_run(store).await?;
-    let verification = evidence::open(&bytes, &place)?.checked(&keys)?;
+    let verification = evidence::open(bytes, &place)?.checked(&keys)?;
     if verification.keeper() != store.run() {
         let why = format!("it is of run {}", verification.keeper());
         return Err(evidence::altered(&place, &why));
     }
-    Ok(Some((key, verification)))
+    Ok((key, verification))
 }
 
 /// Reads the live source and compares it with the manifest: what differs was written since.

@@ -1,6 +1,7 @@
 //! What a report says, and in which order: the verdict, what it rests on and what it does not, then
 //! the run from plan to timing.
 
+mod cutover;
 mod proof;
 mod rows;
 mod schema;
@@ -45,7 +46,9 @@ pub fn page(report: &Report) -> Page {
     sections.extend(proof::differences(report));
     sections.extend(proof::access(report));
     sections.extend(proof::health(report));
+    sections.extend(cutover::section(report));
     sections.extend(bindings(report));
+    sections.extend(cutover::checklists(report));
     sections.extend(timing(report));
     Page {
         title,
@@ -164,11 +167,11 @@ fn rehearsed(plan: &Plan, rehearsal: &Rehearsal) -> Section {
     }
     if let Some(gate) = &rehearsal.gate {
         let moved = gate.source_moved.iter().map(|moved| {
-            format!("{moved}. To be expected while writers go on; on the night it refuses.")
+            format!("{moved}. Rows are to be expected while writers go on, and are caught up behind the fence; a schema that has changed refuses.")
         });
         let refused = gate.refused_by.iter().cloned().chain(moved).collect();
         told(
-            "The gate of a cutover would refuse",
+            "The gates of a cutover would refuse, or catch up",
             refused,
             "Nothing that it looked at.",
         );

@@ -107,6 +107,7 @@ pub fn report(tables: usize, name_of: impl Fn(usize) -> String) -> Report {
             "after": "postgres://app@new:5432/app", "state": "restored",
         }],
         "target_snapshot": "towpath-20260102-00000000",
+        "cutover": cutover(), "checklists": checklists(),
         "timings": [
             {"what": "export", "millis": 61_000, "began_at_ms": 1_767_322_800_000_u64},
             {"what": "load", "millis": 90_000, "began_at_ms": 1_767_322_803_000_u64},
@@ -116,6 +117,46 @@ pub fn report(tables: usize, name_of: impl Fn(usize) -> String) -> Report {
         ],
     });
     serde_json::from_value(value).expect("a report")
+}
+
+/// A cutover whose probe failed, and which was undone.
+fn cutover() -> Value {
+    json!({
+        "timeline": [
+            {"at": "2026-01-02T03:07:10Z", "what": "the fence is about to be put up"},
+            {"at": "2026-01-02T03:07:11Z", "what": "the source refuses writes at 0/1A2B3D00: 2 tables fenced"},
+            {"at": "2026-01-02T03:07:20Z", "what": "probe invoke orders-api did not hold: status 500"},
+            {"at": "2026-01-02T03:07:24Z", "what": "the source accepts writes again"},
+        ],
+        "fence": {
+            "lsn": "0/1A2B3D00", "at_ms": 1_767_323_231_000_u64, "mode": "refuse", "tables": 2,
+            "weak": [QualifiedName::new("auth", "users")], "open": [QualifiedName::new("cron", "job")],
+        },
+        "fence_stands": false,
+        "gap": {
+            "refused_from_ms": 1_767_323_231_000_u64, "first_switched_ms": 1_767_323_238_250_u64,
+            "last_switched_ms": 1_767_323_239_500_u64, "first_write_seen_ms": null,
+        },
+        "gates": [
+            {"list": "gate", "item": "verification", "outcome": "passed", "seen": "verify/1.json found no difference at rows"},
+            {"list": "gate", "item": "window", "outcome": "skipped", "seen": "cutover.window is not set"},
+        ],
+        "probes": [
+            {"list": "probe", "item": "invoke orders-api", "outcome": "failed", "seen": "status 500"},
+        ],
+    })
+}
+
+fn checklists() -> Value {
+    json!([
+        {"list": "before", "item": "versions of both servers are supported", "by": ["check source-version", "check target-version"],
+         "state": "passed", "seen": "PostgreSQL 15"},
+        {"list": "before", "item": "a second person has approved", "by": ["gate approval"], "state": "skipped",
+         "seen": "cutover.approval is none"},
+        {"list": "after", "item": "rows are equal", "by": ["verify rows"], "state": "failed",
+         "seen": "1 difference at 2026-01-02T03:07:00Z"},
+        {"list": "after", "item": "the old credentials are revoked", "by": [], "state": "by-hand", "seen": ""},
+    ])
 }
 
 fn plan(names: &[QualifiedName]) -> Plan {
@@ -190,5 +231,7 @@ pub fn rehearsal(mut report: Report) -> Report {
         verification.differences.clear();
     }
     report.bindings.clear();
+    report.cutover = None;
+    report.checklists.clear();
     report
 }

@@ -29,6 +29,7 @@ pub fn verdict(report: &Report) -> Verdict {
         ));
     }
     lines.extend(of_stage(report));
+    lines.extend(of_gap(report));
     lines.extend(of_rest(report));
     Verdict {
         tone,
@@ -72,12 +73,31 @@ fn of_stage(report: &Report) -> Option<String> {
         RunStage::Switching => {
             "the cutover is in the middle: `towpath cutover` or `towpath rollback` ends it"
         }
+        RunStage::Fenced => {
+            "the source refuses writes, and no consumer was switched: `towpath cutover` goes on, `towpath unfence` ends it"
+        }
         RunStage::Switched => "consumers point at the target",
-        RunStage::RolledBack => "consumers were put back to the source",
+        RunStage::RolledBack => "consumers use the source, as before the cutover",
         RunStage::Verified => "no consumer was switched yet",
         _ => "the run is not at its end",
     };
     Some(told.to_owned())
+}
+
+/// How long nobody could write, as far as it was measured.
+fn of_gap(report: &Report) -> Option<String> {
+    let gap = report.cutover.as_ref()?.gap.as_ref()?;
+    let after = |millis: u64| table::duration(millis.saturating_sub(gap.refused_from_ms));
+    let last = after(gap.last_switched_ms?);
+    Some(match gap.first_write_seen_ms {
+        Some(seen) => format!(
+            "writes were refused for {} until the first one reached the target; the last consumer was there after {last}",
+            after(seen)
+        ),
+        None => format!(
+            "the last consumer was at the target {last} after the source had begun to refuse writes"
+        ),
+    })
 }
 
 /// What needs a look although the copy is proven.

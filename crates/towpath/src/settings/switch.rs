@@ -1,0 +1,203 @@
+//! Which consumers are switched, and what they get.
+
+use super::spec::{SettingSpec, secret, setting};
+
+pub(super) const SETTINGS: &[SettingSpec] = &[
+    setting(
+        "switch.functions",
+        "TOWPATH_SWITCH_FUNCTIONS",
+        "",
+        "names of Lambda functions to switch, separated by commas",
+    ),
+    setting(
+        "switch.prefixes",
+        "TOWPATH_SWITCH_PREFIXES",
+        "",
+        "prefixes of names of Lambda functions to switch",
+    ),
+    setting(
+        "switch.tags",
+        "TOWPATH_SWITCH_TAGS",
+        "",
+        "tags of Lambda functions to switch, key=value",
+    ),
+    setting(
+        "switch.stacks",
+        "TOWPATH_SWITCH_STACKS",
+        "",
+        "CloudFormation stacks whose functions are switched",
+    ),
+    setting(
+        "switch.all",
+        "TOWPATH_SWITCH_ALL",
+        "false",
+        "true: every function of every place is looked at",
+    ),
+    setting(
+        "switch.regions",
+        "TOWPATH_SWITCH_REGIONS",
+        "",
+        "regions that are searched; empty: the one of aws.region",
+    ),
+    setting(
+        "switch.roles",
+        "TOWPATH_SWITCH_ROLES",
+        "",
+        "roles to assume, one for each account that is searched; self is the identity towpath runs under",
+    ),
+    setting(
+        "switch.role_external_id",
+        "TOWPATH_SWITCH_ROLE_EXTERNAL_ID",
+        "",
+        "external id that those roles ask for",
+    ),
+    setting(
+        "switch.secret_variables",
+        "TOWPATH_SWITCH_SECRET_VARIABLES",
+        "DB_SECRET_ARN,DATABASE_SECRET_ARN,SECRET_ARN,DB_SECRET_ID,SECRET_ID,SECRET_NAME",
+        "variables that hold the ARN or name of a Secrets Manager secret",
+    ),
+    setting(
+        "switch.parameter_variables",
+        "TOWPATH_SWITCH_PARAMETER_VARIABLES",
+        "DB_PARAM,DB_PARAMETER,DATABASE_PARAM,DATABASE_URL_PARAM,SSM_PARAM,SSM_PARAMETER,SSM_PATH",
+        "variables that hold the name, ARN or path of parameters of Parameter Store",
+    ),
+    setting(
+        "switch.secrets",
+        "TOWPATH_SWITCH_SECRETS",
+        "",
+        "secrets to switch that no variable names",
+    ),
+    setting(
+        "switch.parameters",
+        "TOWPATH_SWITCH_PARAMETERS",
+        "",
+        "parameters to switch that no variable names; what ends in / is a path",
+    ),
+    setting(
+        "switch.source_hosts",
+        "TOWPATH_SWITCH_SOURCE_HOSTS",
+        "",
+        "further host names of the source, as host or host:port",
+    ),
+    secret(
+        "switch.url",
+        "TOWPATH_SWITCH_URL",
+        "URL of the target that consumers get, with their user and password; default: the target's URL",
+    ),
+    setting(
+        "switch.url_file",
+        "TOWPATH_SWITCH_URL_FILE",
+        "",
+        "file that holds that URL and nothing else",
+    ),
+    setting(
+        "switch.sslmode",
+        "TOWPATH_SWITCH_SSLMODE",
+        "",
+        "sslmode that consumers get, in libpq's words or no-verify, each in the words of its library; empty: their own",
+    ),
+    setting(
+        "switch.sslrootcert",
+        "TOWPATH_SWITCH_SSLROOTCERT",
+        "",
+        "where consumers find the root certificates of RDS",
+    ),
+    setting(
+        "switch.node_extra_ca_certs",
+        "TOWPATH_SWITCH_NODE_EXTRA_CA_CERTS",
+        "",
+        "NODE_EXTRA_CA_CERTS for functions of nodejs20.x and later, such as /var/runtime/ca-cert.pem",
+    ),
+    setting(
+        "switch.via",
+        "TOWPATH_SWITCH_VIA",
+        "direct",
+        "direct or proxy: whether consumers reach the target through RDS Proxy",
+    ),
+    setting(
+        "switch.proxy_endpoint",
+        "TOWPATH_SWITCH_PROXY_ENDPOINT",
+        "",
+        "endpoint of the RDS Proxy, as host or host:port",
+    ),
+    setting(
+        "switch.database",
+        "TOWPATH_SWITCH_DATABASE",
+        "",
+        "database that consumers get; empty: that of switch.url",
+    ),
+    setting(
+        "switch.users",
+        "TOWPATH_SWITCH_USERS",
+        "",
+        "users by the ones they had, old=new; all others become the user of switch.url",
+    ),
+    setting(
+        "switch.passfile",
+        "TOWPATH_SWITCH_PASSFILE",
+        "",
+        "password file, as libpq's, for users other than that of switch.url",
+    ),
+    setting(
+        "switch.password",
+        "TOWPATH_SWITCH_PASSWORD",
+        "value",
+        "value, iam, or the ARN of an existing secret: how consumers come to their password",
+    ),
+    setting(
+        "switch.canary",
+        "TOWPATH_SWITCH_CANARY",
+        "",
+        "names of the functions that are switched first, and probed before the others are touched",
+    ),
+    setting(
+        "switch.jobs",
+        "TOWPATH_SWITCH_JOBS",
+        "8",
+        "how many functions, secrets and parameters are switched, or put back, at once",
+    ),
+    setting(
+        "switch.alias_steps",
+        "TOWPATH_SWITCH_ALIAS_STEPS",
+        "",
+        "shares of traffic in percent that aliases are given before all of it, such as 10,50",
+    ),
+    setting(
+        "switch.subnets",
+        "TOWPATH_SWITCH_SUBNETS",
+        "",
+        "subnets that switched functions move into; empty: they stay in the network they are in",
+    ),
+    setting(
+        "switch.security_groups",
+        "TOWPATH_SWITCH_SECURITY_GROUPS",
+        "",
+        "security groups that they have there",
+    ),
+    setting(
+        "switch.update_wait_s",
+        "TOWPATH_SWITCH_UPDATE_WAIT_S",
+        "300",
+        "seconds that Lambda may take for an update of a function or for provisioned concurrency",
+    ),
+    setting(
+        "switch.caches",
+        "TOWPATH_SWITCH_CACHES",
+        "recycle",
+        "functions that keep what they read from a secret or a parameter: recycle ends their environments, wait waits, ignore does neither",
+    ),
+    setting(
+        "switch.cache_ttl_s",
+        "TOWPATH_SWITCH_CACHE_TTL_S",
+        "300",
+        "seconds that wait waits for",
+    ),
+    setting(
+        "switch.undo_kms_key_id",
+        "TOWPATH_SWITCH_UNDO_KMS_KEY_ID",
+        "",
+        "KMS key that encrypts the way back; a local key otherwise, and only this machine can roll back",
+    ),
+];
