@@ -60,7 +60,7 @@ impl Place {
 }
 
 /// Clients of every service that holds, probes or tells of consumers, at one place; the others are
-/// a call of [`SwitchClients::at`] away. Cheap to clone.
+/// a call of `at_place` away. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SwitchClients {
     pub(crate) lambda: aws_sdk_lambda::Client,
