@@ -14,8 +14,6 @@ use towpath_tests::{
     project,
 };
 
-use crate::world::is_full;
-
 /// One of each kind of binding.
 const SHAPES: [Shape; 5] = [
     Shape::Url,
@@ -158,14 +156,6 @@ impl World {
     }
 }
 
-/// The whole matrix takes most of an hour; without it [`one_of_each`] takes one of each.
-fn is_too_long() -> bool {
-    if !is_full() {
-        say("only with TOWPATH_TEST_FULL; `one_of_each` takes one of each");
-    }
-    !is_full()
-}
-
 #[expect(
     clippy::print_stdout,
     reason = "a failing test says how to replay itself"
@@ -202,10 +192,7 @@ fn one_of_each() {
 }
 
 #[test]
-fn a_process_killed_at_any_call() {
-    if is_too_long() {
-        return;
-    }
+fn whole_matrix_of_a_process_killed_at_any_call() {
     // One after another: so every call has its number, and between two calls lies at most one entry
     // of the journal.
     let world = world(&SHAPES, "1");
@@ -251,10 +238,7 @@ fn kill(world: &World, command: &[&str], place: usize, acts: &[Act]) {
 }
 
 #[test]
-fn a_process_killed_while_it_puts_back() {
-    if is_too_long() {
-        return;
-    }
+fn whole_matrix_of_a_process_killed_while_it_puts_back() {
     let world = world(&SHAPES, "2");
     world.proxy.decide(refused(None));
     let end = world.project.expect(13, &world.cutover());
@@ -313,10 +297,7 @@ const ACTS: [Act; 5] = [
 const APART: usize = 7;
 
 #[test]
-fn calls_that_fail_once() {
-    if is_too_long() {
-        return;
-    }
+fn whole_matrix_of_calls_that_fail_once() {
     let world = world(&SHAPES, "4");
     let forward = world.undisturbed(&world.cutover());
     let back = world.undisturbed(&world.rollback());
@@ -382,10 +363,7 @@ fn fail_here_and_there(
 }
 
 #[test]
-fn a_call_that_fails_for_long() {
-    if is_too_long() {
-        return;
-    }
+fn whole_matrix_of_a_call_that_fails_for_long() {
     let world = world(&SHAPES, "4");
     let forward = world.undisturbed(&world.cutover()).len();
     let back = world.undisturbed(&world.rollback()).len();
@@ -424,10 +402,7 @@ fn fail_for_long(world: &World, command: &[&str], place: usize, act: Act) {
 }
 
 #[test]
-fn a_deployment_in_between_is_never_overwritten() {
-    if is_too_long() {
-        return;
-    }
+fn whole_matrix_of_a_deployment_in_between_is_never_overwritten() {
     let world = world(&SHAPES, "2");
     let forward = world.undisturbed(&world.cutover());
     let back = world.undisturbed(&world.rollback());
@@ -609,10 +584,7 @@ fn disturb(world: &World, command: &[&str], place: usize, kind: Kind) -> bool {
 }
 
 #[test]
-fn a_stop_in_the_middle_puts_everything_back() {
-    if is_too_long() {
-        return;
-    }
+fn whole_matrix_of_a_stop_in_the_middle_puts_everything_back() {
     let world = world(&SHAPES[..2], "1");
     let stopped = Arc::new(Mutex::new(None::<u32>));
     let process = Arc::clone(&stopped);

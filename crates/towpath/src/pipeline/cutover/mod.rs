@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use towpath_model::connection::Side;
 use towpath_model::cutover::WriteGap;
+use towpath_model::event::Stage;
 use towpath_model::journal::{Entry, RunStage};
 use towpath_model::{ErrorKind, Failure, Result, RunId};
 use towpath_store::{Journal, RunStore, read_journal};
@@ -331,9 +332,8 @@ impl Cutover<'_> {
     /// An undo that leaves rows of consumers on the target is none that nobody need look at.
     /// Asked when writers go on already: the answer may take seconds.
     async fn told_of_loss(&self, undone: Failure) -> Failure {
-        let accepted = self.accepted().await;
         if self.has_agreed_to_loss() {
-            if let Ok(Some(Accepted::AtLeast(rows))) = accepted {
+            if let Ok(Some(Accepted::AtLeast(rows @ 1..))) = self.accepted().await {
                 eprintln!(
                     "warning: at least {} that consumers wrote to the target stay there, as agreed",
                     table::counted(rows, "row change")
@@ -341,7 +341,7 @@ impl Cutover<'_> {
             }
             return undone;
         }
-        let what = match accepted {
+        let what = match self.accepted_for_sure().await {
             Ok(None | Some(Accepted::Nothing)) => return undone,
             Ok(Some(Accepted::AtLeast(0))) => {
                 eprintln!(
@@ -487,10 +487,34 @@ impl Cutover<'_> {
         self.arguments.accept_loss.as_deref() == Some(self.run().as_str())
     }
 
-    /// Whether consumers may be put back: nothing they wrote is lost, or somebody has agreed.
+    /// Whether consumers may be put back: nothing that they are known to have written is lost, or
+    /// somebody has agreed. Where nothing is known and nothing can be ruled out they go back: leaving
+    /// them half switched behind a fence would be certain harm, and the answer that can be given
+    /// afterwards is told.
     async fn agree(&self) -> Result<()> {
-        let agreed = self.arguments.accept_loss.as_deref();
-        agree_to_loss(self.context, self.store, self.plan, agreed).await
+        if self.has_agreed_to_loss() {
+            return Ok(());
+        }
+        match self.accepted_for_sure().await {
+            Ok(Some(Accepted::AtLeast(0))) => Ok(()),
+            accepted => refuse_loss(accepted, self.run()),
+        }
+    }
+
+    /// What the target has accepted, asked again where sessions there may hold their counts back.
+    async fn accepted_for_sure(&self) -> Result<Option<Accepted>> {
+        let accepted = self.accepted().await?;
+        if accepted != Some(Accepted::AtLeast(0)) {
+            return Ok(accepted);
+        }
+        let wait = Duration::from_millis(target_writes::HELD_BACK_MS);
+        let text = format!(
+            "asking again in {} s what consumers have written: sessions of the target may not have counted it yet",
+            wait.as_secs()
+        );
+        self.context.events.note(Stage::Switch, text);
+        tokio::time::sleep(wait).await;
+        self.accepted().await
     }
 
     async fn accepted(&self) -> Result<Option<Accepted>> {
@@ -545,12 +569,17 @@ pub async fn agree_to_loss(
     if agreed == Some(run.as_str()) {
         return Ok(());
     }
+    refuse_loss(accepted(context, store, plan).await, run)
+}
+
+/// Refuses what would be lost.
+fn refuse_loss(accepted: Result<Option<Accepted>>, run: &RunId) -> Result<()> {
     let refuse = |what: String| {
         Failure::new(ErrorKind::Blocked, what).hint(format!(
             "nothing was changed; go back without them with --accept-loss {run}"
         ))
     };
-    match accepted(context, store, plan).await {
+    match accepted {
         Ok(None | Some(Accepted::Nothing)) => Ok(()),
         // Somebody wrote, perhaps only the server to itself, and no cheap look proves that no row
         // of the run is theirs. To say that nothing is lost would be a guess.
