@@ -171,8 +171,18 @@ fn one_of_each() {
     let calls = world.undisturbed(&world.cutover());
     let last_write = calls.iter().rfind(|call| call.is_write());
     let last_write = last_write.expect("a cutover writes").number;
+    // Labels are moved, and nobody is told so, more often than the client asks by itself: nothing
+    // that would be needed if they had not been moved may be left behind.
+    let mut left = 7;
+    world.proxy.decide(move |call| {
+        if call.operation != "secretsmanager:UpdateSecretVersionStage" || left == 0 {
+            return Act::Pass;
+        }
+        left -= 1;
+        Act::LoseAnswer
+    });
     world.converge(&world.rollback());
-    world.project.expect(0, &["verify"]);
+    world.reset();
     fail_here_and_there(&world, &world.cutover(), &calls, 3, ACTS.to_vec());
     fail_here_and_there(&world, &world.rollback(), &calls, 3, ACTS.to_vec());
     world.reset();

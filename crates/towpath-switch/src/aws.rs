@@ -105,11 +105,6 @@ where
     E: Error + 'static,
     R: fmt::Debug,
 {
-    let network = match error {
-        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
-        SdkError::DispatchFailure(cause) => cause.is_io() || cause.is_timeout(),
-        _ => false,
-    };
     // The chain is told by `Display` alone: `Debug` of a response would show its body.
     let mut story = error.to_string();
     let mut cause = error.source();
@@ -118,6 +113,13 @@ where
         story.push_str(&error.to_string());
         cause = error.source();
     }
+    // A connection that is closed before the answer is of no kind that the SDK has a word for, and
+    // neither are credentials that cannot be had.
+    let network = match error {
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+        SdkError::DispatchFailure(cause) => !cause.is_user() && !story.contains("credential"),
+        _ => false,
+    };
     let kind = if network {
         ErrorKind::Connect
     } else {

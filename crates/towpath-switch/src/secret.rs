@@ -248,10 +248,15 @@ pub(crate) async fn restore(
     if now.text.as_ref() != Some(&binding.before) {
         let moved = move_current(clients, binding, proof, &binding.version, &binding.before).await;
         if let Err(failure) = moved {
-            if failure.kind() != ErrorKind::Aws {
+            // Somebody may have taken the pin off, and the service deleted the version. Another one
+            // beside it would be left behind for nothing.
+            if failure.kind() != ErrorKind::Aws
+                || stages(clients, binding)
+                    .await?
+                    .contains_key(&binding.version)
+            {
                 return Err(failure);
             }
-            // Somebody may have taken the pin off, and the service deleted the version.
             let version =
                 put_version(clients, binding, attempt, "restore", &binding.before).await?;
             move_current(clients, binding, proof, &version, &binding.before).await?;
@@ -450,11 +455,8 @@ async fn move_current(
         format!("could not make a version of secret {} current", binding.arn),
         "secretsmanager:UpdateSecretVersionStage",
     );
-    if aws::code(&error).is_none() {
-        return Err(failure);
-    }
-    // A lost answer to an earlier attempt, a change by somebody else, or a refusal: only reading
-    // tells which.
+    // A lost answer to this or to an earlier attempt, a change by somebody else, or a refusal: only
+    // reading tells which.
     let now = require(clients, binding).await?;
     if now.text.as_ref() == Some(value) {
         return Ok(());
