@@ -113,6 +113,12 @@ fn killed_between_its_stages_it_goes_on() {
 fn what_tables_cannot_bring_stops_behind_the_fence_and_reopens_the_source() {
     let world = world();
     let id = world.project.run_id();
+    // A setting that cannot be read is met before the fence.
+    let cutover = world.project.towpath(&["cutover", "--confirm", &id]);
+    let end = cutover.env("TOWPATH_SWITCH_ALIAS_STEPS", "many").run();
+    let end = end.expect_code(2);
+    assert!(!end.stderr.contains("refuses writes"), "{end}");
+    world.write().expect("nothing is fenced");
     world
         .pair
         .source

@@ -25,7 +25,7 @@ use towpath_model::event::Stage;
 use towpath_model::journal::{Entry, RunStage};
 use towpath_model::{ErrorKind, Failure, Result, RunId};
 use towpath_store::{Journal, RunStore, read_journal};
-use towpath_switch::{Gate, SwitchClients, SwitchOutcome, SwitchPlan, UndoKey};
+use towpath_switch::{ApplyOptions, Gate, SwitchClients, SwitchOutcome, SwitchPlan, UndoKey};
 use towpath_verify::open_manifest;
 
 use crate::arguments::{CutoverArguments, DriftArgument};
@@ -88,7 +88,10 @@ impl Cutover<'_> {
             .as_deref()
             .map(watch::duration)
             .transpose()?;
+        // A setting that cannot be read must not be met behind the fence.
         catch_up::is_wanted(self.context)?;
+        let is_unfinished = state.stage != Some(RunStage::Switched);
+        let options = aws::apply_options(self.context, is_unfinished)?;
         let probes = Probes::new(self.context, self.clients, self.journal, self.bindings)?;
         if !is_begun && let Err(failure) = Box::pin(self.make_ready(&probes)).await {
             return Err(match state.fence {
@@ -104,9 +107,12 @@ impl Cutover<'_> {
         if !is_begun && let Err(failure) = Box::pin(self.prove(fenced.as_mut())).await {
             return Err(Box::pin(self.abort(failure)).await);
         }
-        let meter = gap::Meter::start(self.context, self.store).await?;
-        let switched =
-            Box::pin(self.switch(fenced.as_mut(), state.stage, is_begun, &probes, &meter)).await?;
+        let meter = match gap::Meter::start(self.context, self.store).await {
+            Ok(meter) => meter,
+            Err(failure) => return Err(Box::pin(self.after_failed_switch(failure, is_begun)).await),
+        };
+        let switching = self.switch(fenced.as_mut(), &options, is_begun, &probes, &meter);
+        let switched = Box::pin(switching).await?;
         // A group that an earlier process had switched is not gated again.
         if let Err(failure) = Box::pin(probes.ask_if_due()).await {
             return Err(Box::pin(self.go_back(failure)).await);
@@ -260,23 +266,22 @@ impl Cutover<'_> {
         self.journal.append(Entry::TargetBaseline(baseline)).await
     }
 
-    /// `found` is the stage that an earlier process left the run in, and `is_begun` says whether it
-    /// left consumers switched.
+    /// `is_begun` says whether an earlier process left consumers switched.
     async fn switch(
         &self,
         fenced: Option<&mut Standing>,
-        found: Option<RunStage>,
+        options: &ApplyOptions,
         is_begun: bool,
         probes: &Probes<'_>,
         meter: &gap::Meter,
     ) -> Result<SwitchOutcome> {
-        let is_unfinished = found != Some(RunStage::Switched);
-        if is_unfinished || !is_begun {
-            enter(self.journal, RunStage::Switching).await?;
+        if (options.is_unfinished || !is_begun)
+            && let Err(failure) = enter(self.journal, RunStage::Switching).await
+        {
+            return Err(Box::pin(self.after_failed_switch(failure, is_begun)).await);
         }
         let record = aws::JournalRecord(self.journal.clone());
         let record = meter.record(&record);
-        let options = aws::apply_options(self.context, is_unfinished)?;
         let gate = Careful {
             cutover: self,
             probes,
@@ -286,7 +291,7 @@ impl Cutover<'_> {
             self.store,
             self.key,
             self.bindings,
-            &options,
+            options,
             towpath_switch::Observers {
                 gate: &gate,
                 record: &record,
@@ -322,7 +327,11 @@ impl Cutover<'_> {
             // Everything is back; but a group that was switched for a while may have written.
             ErrorKind::CutoverUndone => {
                 let failure = Box::pin(self.abort(failure)).await;
-                self.told_of_loss(failure).await
+                match failure.kind() {
+                    // The source does not accept writes again, and that has been told.
+                    ErrorKind::UndoIncomplete => failure,
+                    _ => self.told_of_loss(failure).await,
+                }
             }
             // Nothing was written.
             _ => Box::pin(self.abort(failure)).await,
