@@ -59,7 +59,6 @@ pub async fn rollback(context: &Context, arguments: &RollbackArguments) -> Resul
                 clients: &clients,
                 key: &key,
                 journal: &journal,
-                run: &run,
             };
             let outcome = Box::pin(back.perform(&aws::rollback_options(context, arguments.drift)?)).await?;
             let lost = cutover::accepted(context, &store, &plan)

@@ -381,7 +381,7 @@ impl Cutover<'_> {
 
     /// Lifts the fence after a failure that left no consumer switched.
     async fn abort(&self, cause: Failure) -> Failure {
-        let lifted = match fencing::lift(self.context, self.run(), self.journal).await {
+        let lifted = match lift(self.context, self.store, self.journal).await {
             Ok(lifted) => lifted,
             Err(failure) => {
                 let failure = Failure::new(
@@ -460,7 +460,6 @@ impl Cutover<'_> {
             clients: self.clients,
             key: self.key,
             journal: self.journal,
-            run,
         };
         // Nobody is there to ask: what others changed since is kept, what the switch wrote goes.
         let options = match aws::rollback_options(self.context, DriftArgument::Keep) {
@@ -610,6 +609,16 @@ fn refuse_loss(accepted: Result<Option<Accepted>>, run: &RunId) -> Result<()> {
     }
 }
 
+/// Lifts the fence of a run, where one was ever put up: otherwise the source is not asked, which may
+/// be out of reach. Gives whether there was one.
+async fn lift(context: &Context, store: &RunStore, journal: &Journal) -> Result<bool> {
+    let state = RunState::of(&read_journal(store).await?);
+    match state.fence {
+        FenceState::None => Ok(false),
+        _ => fencing::lift(context, store.run(), journal).await,
+    }
+}
+
 /// The way back: consumers first, then the fence.
 pub struct Back<'a> {
     /// How the process was called.
@@ -622,8 +631,6 @@ pub struct Back<'a> {
     pub key: &'a UndoKey,
     /// The run's journal.
     pub journal: &'a Journal,
-    /// The run.
-    pub run: &'a RunId,
 }
 
 impl Back<'_> {
@@ -644,7 +651,7 @@ impl Back<'_> {
         let outcome = timed(self.journal, "rollback", Box::pin(back)).await?;
         // Where the source is gone for good the configuration still goes back.
         if self.context.url(Side::Source).is_ok() {
-            fencing::lift(self.context, self.run, self.journal).await?;
+            lift(self.context, self.store, self.journal).await?;
         }
         enter(self.journal, RunStage::RolledBack).await?;
         Ok(outcome)
