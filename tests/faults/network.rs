@@ -105,8 +105,9 @@ fn a_bit_that_changes_on_the_way_to_or_from_a_server() {
 #[test]
 fn a_bit_that_changes_where_nothing_protects_the_line_is_found_by_verification() {
     let at = proxied("disable");
-    // Into a value: the text of a note stays text, and the target takes it.
-    let note = b"c4ca4238a0b923820dcc509a6f75849b".to_vec();
+    // Into a value: the text of a note stays text, and the target takes it. It is the digest of
+    // 40000, which no other table of the fixture holds, whichever arrives first.
+    let note = b"7c77f048a2d02e784926184a82686fa0".to_vec();
     let trigger = Trigger::Pattern(Direction::ToServer, note);
     at.target.disturb(trigger, Trouble::Flip, 1);
     let end = at.world.project.towpath(&["run", "--yes"]).run();
