@@ -15,9 +15,18 @@ const ARROWS: &[(&str, &[&str])] = &[
         "towpath-plan",
         &["towpath-model", "towpath-postgres", "towpath-schema"],
     ),
+    // Pure, as the model is: rules, transformers and classes of personal data.
+    ("towpath-mask", &["towpath-model"]),
+    ("towpath-subset", &["towpath-model", "towpath-postgres"]),
+    // Masks while it reads: nothing unmasked may come to the store.
     (
         "towpath-export",
-        &["towpath-model", "towpath-postgres", "towpath-store"],
+        &[
+            "towpath-mask",
+            "towpath-model",
+            "towpath-postgres",
+            "towpath-store",
+        ],
     ),
     (
         "towpath-load",

@@ -350,6 +350,7 @@ async fn finish(
         stored_bytes,
         stored_hash,
         digest: read.digest,
+        masked: None,
     };
     context
         .journal

@@ -17,6 +17,6 @@ mod worker;
 pub use copy::copy;
 pub use guard::{Gate, Guard};
 pub use limits::{Limit, SourceLimits};
-pub use options::{ExportContext, ExportOptions};
+pub use options::{ExportContext, ExportOptions, Masking};
 pub use prove::{Proven, prove};
 pub use seal::{SealInputs, seal};

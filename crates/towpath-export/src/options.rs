@@ -1,10 +1,12 @@
 //! What an export needs to know.
 
+use towpath_mask::{MaskKey, Originals};
 use towpath_model::connection::{ConnectionUrl, Side};
 use towpath_model::digest::RunKey;
 use towpath_model::event::Events;
 use towpath_model::plan::Plan;
 use towpath_model::stop::Stop;
+use towpath_model::subset::KeptRows;
 use towpath_model::{Result, RunId};
 use towpath_postgres::{Session, SessionOptions};
 use towpath_store::{CodecPolicy, Journal, RunStore};
@@ -22,6 +24,15 @@ pub struct ExportOptions {
     pub codec: CodecPolicy,
     /// What the source may be asked to bear, where there is a limit.
     pub guard: Option<Guard>,
+}
+
+/// What masking needs beside the plan.
+#[derive(Clone)]
+pub struct Masking {
+    /// Key of the masks.
+    pub key: MaskKey,
+    /// Where originals are noted for the residual scan.
+    pub originals: Option<std::sync::Arc<Originals>>,
 }
 
 /// Everything that every worker of an export shares.
@@ -45,6 +56,10 @@ pub struct ExportContext {
     pub events: Events,
     /// Raised when the work should end at the next safe point.
     pub stop: Stop,
+    /// How masked columns are masked; needed where the plan has masks.
+    pub masking: Option<Masking>,
+    /// Which rows of which tables go, in the snapshot.
+    pub kept: std::sync::Arc<KeptRows>,
     /// Closed while the source has too much to do; whoever runs workers puts the guard's here.
     pub gate: Gate,
 }

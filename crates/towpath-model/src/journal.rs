@@ -87,6 +87,18 @@ pub enum Entry {
         /// Its identifier.
         identifier: String,
     },
+    /// A clone was swapped in: it serves under its name.
+    CloneSwapped {
+        /// The name.
+        name: String,
+        /// What the one before is called now.
+        kept: Option<String>,
+    },
+    /// The staged rows of the run were deleted, and are proven to be gone.
+    Cleaned {
+        /// Objects, versions included.
+        objects: u64,
+    },
     /// A fence is about to be put up on the source.
     FenceIntent,
     /// The source accepts no writes to migrated tables any more.

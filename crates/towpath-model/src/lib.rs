@@ -6,6 +6,8 @@
 
 pub mod access;
 pub mod aspects;
+pub mod clone;
+pub mod clone_rules;
 pub mod connection;
 pub mod convergence;
 pub mod custody;
@@ -21,8 +23,10 @@ pub mod health;
 pub mod ids;
 pub mod inventory;
 pub mod journal;
+pub mod keys;
 pub mod lease;
 pub mod manifest;
+pub mod masking;
 pub mod migrations;
 pub mod name;
 pub mod objects;
@@ -35,6 +39,7 @@ pub mod script;
 pub mod secret_text;
 pub mod stop;
 pub mod structure;
+pub mod subset;
 pub mod upkeep;
 pub mod verification;
 

@@ -6,6 +6,7 @@ use crate::digest::{Hash, RowDigest};
 use crate::document::Document;
 use crate::ids::{ChunkId, RunId, TableId};
 use crate::inventory::SequenceState;
+use crate::masking::MaskTally;
 
 /// How an object is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -58,6 +59,9 @@ pub struct StoredChunk {
     pub stored_hash: Hash,
     /// Rows, and the sum of their keyed hashes.
     pub digest: RowDigest,
+    /// What masking did to its rows, where some columns are masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masked: Option<MaskTally>,
 }
 
 /// A table as exported.

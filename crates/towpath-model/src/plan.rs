@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clone::ClonePlan;
 use crate::digest::Hash;
 use crate::document::Document;
 use crate::ids::{ChunkId, RunId, TableId};
 use crate::inventory::ServerFacts;
+use crate::masking::PlannedMask;
 use crate::name::QualifiedName;
 use crate::rehearsal::RehearsalPlan;
+use crate::subset::TableSubset;
 
 /// How the rows of a table travel. The same format is used for the digest on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -122,6 +125,12 @@ pub struct PlannedTable {
     /// place, of the same type. The target holds the result, so nothing is computed there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub expressions: BTreeMap<String, String>,
+    /// Columns whose values are replaced on the way, before anything is stored.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub masks: BTreeMap<String, PlannedMask>,
+    /// Which rows go; all where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subset: Option<TableSubset>,
     /// How rows travel.
     pub format: Format,
     /// Why not binary, when not.
@@ -245,6 +254,9 @@ pub struct Plan {
     /// The run is a rehearsal: its target is a scratch database, and nothing is switched by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsal: Option<RehearsalPlan>,
+    /// The run makes a clone: its target is built aside, and nothing is switched by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clone: Option<ClonePlan>,
 }
 
 /// How many jobs, and why so many.
@@ -334,6 +346,8 @@ mod tests {
             types: Vec::new(),
             rows,
             expressions: BTreeMap::new(),
+            masks: BTreeMap::new(),
+            subset: None,
             format: Format::Binary,
             format_reason: None,
             bytes: 0,

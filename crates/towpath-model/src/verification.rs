@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::access::{AccessDifference, AccessProof};
+use crate::clone::{CloneFinding, CloneProof};
 use crate::custody::Chain;
 use crate::digest::{Hash, RowDigest};
 use crate::document::Document;
@@ -91,6 +92,8 @@ pub enum Difference {
     Access(AccessDifference),
     /// A check of the target's health failed.
     Health(HealthFinding),
+    /// A clone is not what it should be, or holds what it must not.
+    Clone(CloneFinding),
     /// The documents of the run do not agree with each other.
     Chain {
         /// Which table; nothing when it is about the manifest as a whole.
@@ -322,6 +325,9 @@ pub struct Verification {
     /// The target's health.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthProof>,
+    /// What was proven of a clone as a clone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clone: Option<CloneProof>,
     /// What differs; empty means proven equal.
     pub differences: Vec<Difference>,
     /// From the stored object to the rows of the target.

@@ -159,6 +159,7 @@ pub fn plan(
         estimated_seconds: bytes.div_ceil(ASSUMED_BYTES_PER_SECOND).max(1),
         jobs: Some(options.jobs.clone()),
         rehearsal: None,
+        clone: None,
         tables,
     })
 }
@@ -198,6 +199,8 @@ fn planned_table(
         key: key.into_iter().map(|(_, name)| name).collect(),
         rows: RowSource::Table,
         expressions,
+        masks: BTreeMap::new(),
+        subset: None,
         format,
         format_reason,
         bytes: relation.bytes,
@@ -230,6 +233,8 @@ fn planned_large_objects(
             page_bytes: PAGE_BYTES,
         },
         expressions: BTreeMap::new(),
+        masks: BTreeMap::new(),
+        subset: None,
         format: Format::Binary,
         format_reason: None,
         bytes: objects.bytes,

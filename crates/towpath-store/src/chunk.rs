@@ -439,6 +439,7 @@ mod tests {
             stored_bytes: written.stored_bytes,
             stored_hash: written.stored_hash,
             digest: RowDigest::default(),
+            masked: None,
         }
     }
 

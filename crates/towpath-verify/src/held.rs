@@ -467,6 +467,8 @@ mod tests {
             types: texts(&["integer", "text", "text"]),
             rows: RowSource::Table,
             expressions: BTreeMap::new(),
+            masks: std::collections::BTreeMap::new(),
+            subset: None,
             format: Format::Csv,
             format_reason: None,
             bytes: 0,

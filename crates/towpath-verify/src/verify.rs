@@ -141,6 +141,7 @@ fn begin(context: &VerifyContext, began_at: String) -> Verification {
         objects_checked: 0,
         access: None,
         health: None,
+        clone: None,
         differences: Vec::new(),
         chain,
         signature: None,

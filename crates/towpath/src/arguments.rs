@@ -89,6 +89,20 @@ pub enum Command {
     Rollback(RollbackArguments),
     /// Let the source accept writes again, where a fence was left behind and nothing is switched
     Unfence(UnfenceArguments),
+    /// Make an environment of a run's rows: masked, a subset if asked for, built aside, verified, and
+    /// only then swapped in
+    Clone(CloneArguments),
+    /// List the clones on the server, with age, source, masks and verification
+    Clones(ClonesArguments),
+    /// Look at masks: what is covered, what changes, what was approved
+    Mask {
+        /// What to do
+        #[command(subcommand)]
+        what: MaskCommand,
+    },
+    /// Delete the staged rows of a run and prove that they are gone; plan, manifest, journal, report
+    /// and evidence stay
+    Clean(CleanArguments),
     /// Show where a run is
     Status(RunSelector),
     /// Write the report of a run as HTML, Markdown and JSON
@@ -425,6 +439,134 @@ pub struct RollbackArguments {
         hide_default_value = true
     )]
     pub drift: DriftArgument,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// Arguments of `clone`.
+#[derive(Debug, Args)]
+pub struct CloneArguments {
+    /// Name of the clone's database on the server of clone.url or of the target; or a URL, without a
+    /// password, that names server and database
+    #[arg(long, value_name = "NAME|URL")]
+    pub to: String,
+    /// Make it of this sealed run; the source is not touched
+    #[arg(long, value_name = "RUN")]
+    pub from: Option<String>,
+    /// Rules file; instead of clone.rules
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// Carry personal data as it is: no masks, no coverage gate
+    #[arg(long)]
+    pub unmasked: bool,
+    /// Which rows of a table go: a condition in SQL; may be given several times
+    #[arg(long = "where", value_name = "TABLE=CONDITION", conflicts_with = "from")]
+    pub conditions: Vec<String>,
+    /// So many per cent of the rows of the root tables, and what belongs to them
+    #[arg(long, value_name = "P", conflicts_with = "from")]
+    pub percent: Option<f64>,
+    /// So many rows of each root table at most, and what belongs to them
+    #[arg(long, value_name = "N", conflicts_with = "from")]
+    pub limit: Option<u64>,
+    /// Tables that the choice of rows begins with; may be given several times
+    #[arg(long = "root", value_name = "TABLE", conflicts_with = "from")]
+    pub roots: Vec<String>,
+    /// Decides which rows are chosen: the same seed chooses the same keys
+    #[arg(long, value_name = "TEXT", conflicts_with = "from")]
+    pub seed: Option<String>,
+    /// Clones before this one that are kept; instead of clone.keep
+    #[arg(long, value_name = "N")]
+    pub keep: Option<u32>,
+    /// Begin anew, although an unfinished clone of this name could be finished
+    #[arg(long)]
+    pub anew: bool,
+    /// Show the plan, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask; needed where there is no terminal
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// Arguments of `clones`.
+#[derive(Debug, Args)]
+pub struct ClonesArguments {
+    /// Only those of this name
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Put the latest kept clone of NAME back into its place
+    #[arg(long, requires = "name")]
+    pub back: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// What to do with masks.
+#[derive(Debug, Subcommand)]
+pub enum MaskCommand {
+    /// Say of every column whether it is masked, allowed or suspicious; exit code 10 when a column
+    /// that looks personal is neither masked nor allowed
+    Check(MaskCheckArguments),
+    /// Show what becomes of a sample of rows
+    Diff(MaskDiffArguments),
+    /// Write down which columns there are: one that comes later stops a clone until it is masked or
+    /// allowed
+    Approve(MaskRulesArguments),
+}
+
+/// Where the rules are.
+#[derive(Debug, Clone, Args)]
+pub struct MaskRulesArguments {
+    /// Rules file; instead of clone.rules
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+}
+
+/// Arguments of `mask check`.
+#[derive(Debug, Args)]
+pub struct MaskCheckArguments {
+    /// Those of all.
+    #[command(flatten)]
+    pub rules: MaskRulesArguments,
+    /// Refuse warnings, too, and columns that were not there when the masks were approved
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Arguments of `mask diff`.
+#[derive(Debug, Args)]
+pub struct MaskDiffArguments {
+    /// Those of all.
+    #[command(flatten)]
+    pub rules: MaskRulesArguments,
+    /// Only tables that match this glob
+    #[arg(value_name = "TABLE")]
+    pub table: Option<String>,
+    /// Rows of each table
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub rows: u32,
+    /// Show values as they are on the source, too: personal data on your screen
+    #[arg(long)]
+    pub show_before: bool,
+}
+
+/// Arguments of `clean`.
+#[derive(Debug, Args)]
+pub struct CleanArguments {
+    /// Run id
+    #[arg(value_name = "RUN", required_unless_present = "expired")]
+    pub run: Option<String>,
+    /// Every run of the store whose rows are older than clean.retain_days
+    #[arg(long, conflicts_with = "run")]
+    pub expired: bool,
+    /// Confirm by naming the run, where there is no terminal
+    #[arg(long, value_name = "RUN", conflicts_with = "expired")]
+    pub confirm: Option<String>,
+    /// Show what would be deleted, and delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,

@@ -387,6 +387,7 @@ fn level_of(difference: &Difference) -> &'static str {
         Difference::Access(_) => "access",
         Difference::Health(_) => "health",
         Difference::Structure(_) => "schema",
+        Difference::Clone(_) => "clone",
     }
 }
 

@@ -45,15 +45,16 @@ pub struct Context {
     pub stop: Stop,
     /// State of this machine.
     pub local: LocalState,
-    /// Set while a rehearsal is at work: everything that goes to the target goes elsewhere.
-    pub rehearsing: Option<Rehearsing>,
+    /// Set while a rehearsal or a clone is at work: everything that goes to the target goes elsewhere.
+    pub aside: Option<Aside>,
 }
 
-/// Where a rehearsal is at work.
+/// A database that is worked on in the target's place: the scratch database of a rehearsal, or the
+/// one that a clone is built in.
 #[derive(Debug, Clone)]
-pub struct Rehearsing {
-    /// The scratch database, on the target's server.
-    pub database: String,
+pub struct Aside {
+    /// Where it is.
+    pub url: ConnectionUrl,
     /// What is of the server and was there before.
     pub left_alone: LeftAlone,
 }
@@ -73,7 +74,7 @@ impl Context {
             stop: Stop::default(),
             local,
             settings,
-            rehearsing: None,
+            aside: None,
         })
     }
 
@@ -132,28 +133,27 @@ impl Context {
         self.settings.path(&format!("{side}.root_cert"))
     }
 
-    /// URL of a side. That of the target leads to the scratch database while a rehearsal is at
-    /// work: whatever asks for the target cannot reach the real one by mistake.
+    /// URL of a side. That of the target leads elsewhere while a rehearsal or a clone is at work:
+    /// whatever asks for the target cannot reach the real one by mistake.
     pub fn url(&self, side: Side) -> Result<ConnectionUrl> {
-        let mut url = self.settings.url(side)?;
-        if let (Side::Target, Some(rehearsing)) = (side, &self.rehearsing) {
-            url.database.clone_from(&rehearsing.database);
+        match (side, &self.aside) {
+            (Side::Target, Some(aside)) => Ok(aside.url.clone()),
+            _ => self.settings.url(side),
         }
-        Ok(url)
     }
 
-    /// This context for a rehearsal.
-    pub fn rehearsing(&self, rehearsing: Rehearsing) -> Self {
+    /// This context with another database in the target's place.
+    pub fn aside(&self, aside: Aside) -> Self {
         Self {
-            rehearsing: Some(rehearsing),
+            aside: Some(aside),
             ..self.clone()
         }
     }
 
-    /// What is not to be changed nor compared; nothing unless a rehearsal is at work.
+    /// What is not to be changed nor compared; nothing unless a rehearsal or a clone is at work.
     pub fn left_alone(&self) -> LeftAlone {
-        let rehearsing = self.rehearsing.as_ref();
-        rehearsing.map_or_else(LeftAlone::default, |it| it.left_alone.clone())
+        let aside = self.aside.as_ref();
+        aside.map_or_else(LeftAlone::default, |it| it.left_alone.clone())
     }
 
     /// Work done at once on a plan: decided by each process, because the next one may run elsewhere

@@ -74,10 +74,22 @@ pub async fn require_plan(store: &RunStore) -> Result<StoredPlan> {
 /// Stores what a run begins with: key and schema first, the plan last, because a plan that is there
 /// promises the rest. Safe to repeat after a crash.
 pub async fn begin(store: &RunStore, plan: &Plan, schema: &CleanSchema) -> Result<StoredPlan> {
+    begin_clone(store, plan, schema, None).await
+}
+
+/// The same for a clone; chunks of another run can be used under that run's key only.
+pub async fn begin_clone(
+    store: &RunStore,
+    plan: &Plan,
+    schema: &CleanSchema,
+    key: Option<RunKey>,
+) -> Result<StoredPlan> {
     if store.get(RUN_KEY).await?.is_none() {
-        let key = KeyDocument {
-            key: RunKey::new(clock::random()?),
+        let key = match key {
+            Some(key) => key,
+            None => RunKey::new(clock::random()?),
         };
+        let key = KeyDocument { key };
         store.put_document(RUN_KEY, &key).await?;
     }
     store

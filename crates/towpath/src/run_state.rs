@@ -60,6 +60,10 @@ pub struct RunState {
     pub baseline: Option<Baseline>,
     /// The time without writes of the last cutover.
     pub write_gap: Option<WriteGap>,
+    /// The clone serves, or has served.
+    pub swapped: bool,
+    /// The staged rows are deleted.
+    pub cleaned: bool,
     /// When the run was last heard of.
     pub last_heard: Option<String>,
 }
@@ -147,6 +151,8 @@ impl RunState {
             Entry::SequencesCarried { states } => self.carried.clone_from(states),
             Entry::TargetBaseline(baseline) => self.baseline = Some(baseline.clone()),
             Entry::WriteGap(gap) => self.write_gap = Some(gap.clone()),
+            Entry::CloneSwapped { .. } => self.swapped = true,
+            Entry::Cleaned { .. } => self.cleaned = true,
             // The report's alone.
             Entry::Checked(_)
             | Entry::SwitchIntent { .. }

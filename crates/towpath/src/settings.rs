@@ -2,6 +2,7 @@
 //! the environment, which wins over the file, which wins over the default.
 
 mod aws;
+mod clone;
 mod copy;
 mod cutover;
 mod fence;
@@ -37,6 +38,7 @@ pub static SETTINGS: LazyLock<Vec<SettingSpec>> = LazyLock::new(|| {
         cutover::SETTINGS,
         probe::SETTINGS,
         notify::SETTINGS,
+        clone::SETTINGS,
         aws::SETTINGS,
     ]
     .concat()

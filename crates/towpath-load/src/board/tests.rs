@@ -17,6 +17,8 @@ fn table(name: &str, bytes: u64, chunks: u32) -> PlannedTable {
         types: Vec::new(),
         rows: RowSource::Table,
         expressions: BTreeMap::new(),
+        masks: std::collections::BTreeMap::new(),
+        subset: None,
         format: Format::Binary,
         format_reason: None,
         bytes,

@@ -45,6 +45,7 @@ fn chunk(table: &TableId, no: u32) -> ChunkCustody {
             stored_bytes: 50,
             stored_hash: Hash::of(b"stored"),
             digest: digest(7, 3),
+            masked: None,
         },
         links: ChunkLinks {
             stored: held(),
@@ -94,6 +95,7 @@ fn clean() -> Verification {
         objects_checked: 12,
         access: None,
         health: None,
+        clone: None,
         differences: Vec::new(),
         chain: Chain {
             plan: Hash::of(b"plan"),

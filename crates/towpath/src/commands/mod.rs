@@ -1,12 +1,16 @@
 //! One file per command.
 
 mod check;
+mod clean;
+pub mod clone;
+mod clones;
 mod config_show;
 mod cutover;
 pub mod diff;
 mod evidence;
 mod export_schema;
 mod init;
+mod mask;
 mod plan;
 pub mod proofs;
 pub mod rehearse;
@@ -48,6 +52,10 @@ pub async fn dispatch(arguments: Arguments) -> Result<Exit> {
         Command::Cutover(cutover) => Box::pin(cutover::cutover(&context, &cutover)).await,
         Command::Rollback(rollback) => Box::pin(rollback::rollback(&context, &rollback)).await,
         Command::Unfence(unfence) => Box::pin(unfence::unfence(&context, &unfence)).await,
+        Command::Clone(clone) => Box::pin(clone::clone(&context, &clone)).await,
+        Command::Clones(clones) => Box::pin(clones::clones(&context, &clones)).await,
+        Command::Mask { what } => Box::pin(mask::mask(&context, &what)).await,
+        Command::Clean(clean) => Box::pin(clean::clean(&context, &clean)).await,
         Command::Status(which) => Box::pin(status::status(&context, &which)).await,
         Command::Report(report) => Box::pin(report::report(&context, &report)).await,
         Command::Config {

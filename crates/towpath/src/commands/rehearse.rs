@@ -256,7 +256,7 @@ async fn play(
         enter(&journal, RunStage::Planned).await?;
         let making = scratch::make(context, act.run(), arguments.keep, &act.schema);
         let made = timed(&journal, "scratch database", Box::pin(making)).await?;
-        let inner = context.rehearsing(scratch.insert(made).rehearsing());
+        let inner = context.aside(scratch.insert(made).aside(&context.url(Side::Target)?));
         let (evidence, verification) =
             Box::pin(load_and_verify(&inner, act, levels, &journal, snapshot)).await?;
         context.stop.check()?;

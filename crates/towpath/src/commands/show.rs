@@ -431,6 +431,7 @@ pub fn difference(difference: &Difference) -> String {
         } => format!("table {table}: {found} rows on the target, {expected} exported"),
         Difference::Access(difference) => difference.to_string(),
         Difference::Health(finding) => format!("{}: {}", finding.check, finding.finding),
+        Difference::Clone(finding) => finding.to_string(),
         Difference::Chain {
             table: Some(table),
             link,

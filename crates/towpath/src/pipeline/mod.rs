@@ -2,6 +2,7 @@
 //! which order they are called and what is written down in between.
 
 pub mod access;
+pub mod clone;
 pub mod cutover;
 pub mod health;
 pub mod planning;

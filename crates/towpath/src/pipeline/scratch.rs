@@ -22,7 +22,7 @@ use towpath_model::{ErrorKind, Failure, Result, RunId};
 use towpath_postgres::{Session, SessionOptions};
 use towpath_schema::creation_of_role;
 
-use crate::context::{Context, Rehearsing};
+use crate::context::{Aside, Context};
 
 /// How often the session that shows that a rehearsal lives says a word: a way to the server on which
 /// nothing happens is closed by what is in between.
@@ -45,10 +45,10 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Where the rehearsal is at work.
-    pub fn rehearsing(&self) -> Rehearsing {
-        Rehearsing {
-            database: self.database.clone(),
+    /// Where the rehearsal is at work, in the target's place.
+    pub fn aside(&self, target: &ConnectionUrl) -> Aside {
+        Aside {
+            url: of_database(target, &self.database),
             left_alone: self.left_alone.clone(),
         }
     }

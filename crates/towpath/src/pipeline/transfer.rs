@@ -11,6 +11,7 @@ use towpath_model::event::{Stage, Unit};
 use towpath_model::journal::{Entry, RunStage};
 use towpath_model::manifest::{Manifest, StoredChunk};
 use towpath_model::schema::CleanSchema;
+use towpath_model::subset::KeptRows;
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_plan::target_processors;
 use towpath_postgres::catalog::queries;
@@ -19,6 +20,7 @@ use towpath_store::{CodecPolicy, Journal, RunStore, read_journal};
 use towpath_verify::open_manifest;
 
 use crate::context::Context;
+use crate::pipeline::clone::{Cloning, subset};
 use crate::pipeline::planning::{schema_change, unplanned_large_objects};
 use crate::pipeline::survey::survey;
 use crate::pipeline::{enter, timed};
@@ -49,6 +51,8 @@ pub struct Transfer<'t> {
     state: RunState,
     /// Of the plan, when it was made just now.
     planned_in: Mutex<Option<SnapshotHolder>>,
+    /// For a clone: how rows are masked, and which of them go.
+    cloning: Option<&'t Cloning>,
 }
 
 impl<'t> Transfer<'t> {
@@ -70,7 +74,16 @@ impl<'t> Transfer<'t> {
             key: run_files::key(store).await?,
             state: RunState::of(&read_journal(store).await?),
             planned_in: Mutex::new(planned_in),
+            cloning: None,
         })
+    }
+
+    /// The same for a clone.
+    pub fn cloning(self, cloning: &'t Cloning) -> Self {
+        Self {
+            cloning: Some(cloning),
+            ..self
+        }
     }
 
     /// Where the run is.
@@ -281,8 +294,12 @@ impl<'t> Transfer<'t> {
     /// Takes a snapshot, and everything that reads in it.
     async fn begin_export(&self) -> Result<BegunExport> {
         let plan = &self.plan.plan;
-        let holder = self.locked_snapshot().await?;
+        let mut holder = self.locked_snapshot().await?;
         let facts = holder.facts().clone();
+        let kept = match self.cloning {
+            Some(cloning) => Box::pin(subset::choose(cloning, plan, &mut holder)).await?,
+            None => KeptRows::default(),
+        };
         let same_snapshot = self
             .state
             .snapshot
@@ -312,6 +329,8 @@ impl<'t> Transfer<'t> {
             },
             events: self.context.events.clone(),
             stop: self.context.stop.clone(),
+            masking: self.cloning.and_then(|cloning| cloning.masking.clone()),
+            kept: Arc::new(kept),
             gate: Gate::default(),
         };
         Ok(BegunExport {
@@ -426,7 +445,7 @@ impl<'t> Transfer<'t> {
 
     /// A way back for the target, before the first byte is written to it.
     async fn snapshot_target(&self) -> Result<()> {
-        if self.context.rehearsing.is_some() {
+        if self.context.aside.is_some() {
             // Nothing is written that would have to be taken back, and a snapshot would stay.
             return Ok(());
         }

@@ -1,0 +1,253 @@
+//! A clone: an environment made of a run's rows, built aside and swapped in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::RunId;
+use crate::masking::{ColumnTally, MaskSet};
+use crate::name::QualifiedName;
+
+/// What names of databases begin with that a clone is built in, or that are kept after it.
+const ASIDE: &str = "towpath_clone_";
+
+/// What the mark of a clone begins with, before its JSON.
+const MARK: &str = "towpath clone: ";
+
+/// The part of a plan that says that it is for a clone: nothing is switched by it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClonePlan {
+    /// Name of the database that it becomes.
+    pub name: String,
+    /// Name that it is built under.
+    pub aside: String,
+    /// The sealed run whose rows it is made of, in place of a fresh export.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<RunId>,
+    /// The run whose stored chunks are used again where their table has not changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuses: Option<RunId>,
+    /// Masks, where there are some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masks: Option<MaskSet>,
+    /// What is kept, for people; nothing where every row goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subset: Option<String>,
+    /// Seed of the choice of rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<String>,
+    /// What becomes of sequences.
+    #[serde(default)]
+    pub sequences: CloneSequences,
+    /// Hash of all that the operator asked for: the same command goes on with the same clone only.
+    pub order: crate::digest::Hash,
+}
+
+impl ClonePlan {
+    /// The name of the database that a run builds a clone in.
+    pub fn aside_of(run: &RunId) -> String {
+        format!("{ASIDE}{}", run.as_str().replace('-', "_"))
+    }
+
+    /// The name that a clone gets when another one takes its place; of the run that made it.
+    pub fn kept_of(run: &RunId) -> String {
+        format!("{ASIDE}kept_{}", run.as_str().replace('-', "_"))
+    }
+
+    /// Whether a database is named like one that is built or kept. It is one only if it is marked.
+    pub fn is_named_like_one(database: &str) -> bool {
+        database.starts_with(ASIDE)
+    }
+}
+
+/// What becomes of sequences in a clone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CloneSequences {
+    /// They stand where the source has them.
+    #[default]
+    Carry,
+    /// Those that feed a column stand behind its greatest value, others at their start.
+    Fit,
+}
+
+/// Where a clone is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CloneState {
+    /// Rows are going in, or were when somebody stopped.
+    Building,
+    /// It serves under its name.
+    Serving,
+    /// Another one has taken its place.
+    Kept,
+}
+
+/// The comment on a clone's database. Nothing is renamed or dropped that does not carry one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CloneMark {
+    /// The run.
+    pub run: RunId,
+    /// Run store, without secrets.
+    pub store: String,
+    /// Name that it serves under, or is to.
+    pub name: String,
+    /// Where it is.
+    pub state: CloneState,
+    /// When this was written, RFC 3339.
+    pub at: String,
+    /// The run whose rows it holds, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<RunId>,
+    /// `host:port/database` of the source.
+    pub source: String,
+    /// Masks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masks: Option<MaskSet>,
+    /// Subset, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subset: Option<String>,
+    /// Evidence of its verification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+    /// When the snapshot of its rows was taken, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_at: Option<String>,
+}
+
+impl CloneMark {
+    /// As a comment.
+    pub fn render(&self) -> String {
+        let fields = serde_json::to_string(self).unwrap_or_default();
+        format!("{MARK}{fields}")
+    }
+
+    /// Reads a comment; nothing when it is not such a mark.
+    pub fn parse(comment: &str) -> Option<Self> {
+        serde_json::from_str(comment.strip_prefix(MARK)?).ok()
+    }
+}
+
+/// What verification found out about a clone as a clone: part of the evidence.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CloneProof {
+    /// Masks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masks: Option<MaskSet>,
+    /// Tables with masked columns whose other columns were read and compared.
+    pub unmasked_tables: u64,
+    /// What masking did, by table and column.
+    pub columns: BTreeMap<QualifiedName, BTreeMap<String, ColumnTally>>,
+    /// References that were proven to lead to rows that are there, declared ones included.
+    pub references_checked: u64,
+    /// Unique keys that were proven to hold.
+    pub uniques_checked: u64,
+    /// What the residual scan read, and what it looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub residual: Option<ResidualScan>,
+    /// What was not looked at, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_looked_at: Vec<String>,
+}
+
+/// What the residual scan of a clone read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ResidualScan {
+    /// Columns read.
+    pub columns: u64,
+    /// Values read.
+    pub values: u64,
+    /// Personal-looking values within them.
+    pub personal_looking: u64,
+    /// Original values that they were compared with.
+    pub originals: u64,
+    /// How likely a value is taken for an original by chance.
+    pub false_positive: f64,
+}
+
+/// Something in a clone that should not be there, or is not as it should be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum CloneFinding {
+    /// The columns that are not masked differ from the source's.
+    Unmasked {
+        /// Table.
+        table: QualifiedName,
+        /// What was found.
+        found: String,
+    },
+    /// Values of a masked column are what they were.
+    Unchanged {
+        /// Table.
+        table: QualifiedName,
+        /// Column.
+        column: String,
+        /// How many.
+        rows: u64,
+    },
+    /// A reference leads nowhere.
+    Dangling {
+        /// The reference.
+        reference: String,
+        /// Table that refers.
+        table: QualifiedName,
+        /// How many rows.
+        rows: u64,
+    },
+    /// A key is not unique.
+    Duplicate {
+        /// The key.
+        key: String,
+        /// Table.
+        table: QualifiedName,
+        /// How many values are there more than once.
+        values: u64,
+    },
+    /// Values that the source has in a masked column are in the clone.
+    Original {
+        /// Table, or where else it was found: `statistics`, `schema`.
+        place: String,
+        /// Column, where there is one.
+        column: String,
+        /// What they look like: `e-mail`, `telephone`, `IBAN`, `secret`.
+        looks_like: String,
+        /// How many.
+        values: u64,
+    },
+}
+
+impl fmt::Display for CloneFinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unmasked { table, found } => {
+                write!(f, "table {table}: columns that are not masked differ: {found}")
+            }
+            Self::Unchanged {
+                table,
+                column,
+                rows,
+            } => write!(
+                f,
+                "table {table}: {rows} values of masked column {column} are what they were"
+            ),
+            Self::Dangling {
+                reference,
+                table,
+                rows,
+            } => write!(f, "table {table}: {rows} rows of {reference} lead nowhere"),
+            Self::Duplicate { key, table, values } => {
+                write!(f, "table {table}: {values} values of {key} are there more than once")
+            }
+            Self::Original {
+                place,
+                column,
+                looks_like,
+                values,
+            } => write!(
+                f,
+                "{place}: {values} values of {column} look like {looks_like} and are the source's own"
+            ),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `towpath clone`: an environment of a run's rows, built aside and swapped in.
+
+use serde_json::json;
+use towpath_model::name::readable;
+use towpath_model::{Exit, Result};
+
+use crate::arguments::CloneArguments;
+use crate::commands::{next, verify};
+use crate::context::Context;
+use crate::pipeline::clone::{self, Cloned, Order};
+use crate::report;
+
+/// Makes a clone, or goes on with one.
+pub async fn clone(context: &Context, arguments: &CloneArguments) -> Result<Exit> {
+    context.store_location()?;
+    let order = Order::read(context, arguments)?;
+    let name = order.destination.name.clone();
+    let Some(begun) = Box::pin(clone::begin(context, order)).await? else {
+        return Ok(Exit::Done);
+    };
+    let store = begun.store.clone();
+    let command = format!("clone {}", store.run());
+    let made = Box::pin(context.with_lease(&store, &command, async |journal| {
+        Box::pin(clone::make(context, begun, &journal)).await
+    }))
+    .await;
+    // The report tells of a clone that failed as well as of one that did not.
+    let paths = report::write(context, &store, None).await;
+    let cloned = made?;
+    let paths = paths?;
+    let exit = tell(context, &name, store.run().as_str(), &cloned);
+    eprintln!("report: {}", paths.html.display());
+    Ok(exit)
+}
+
+fn tell(context: &Context, name: &str, run: &str, cloned: &Cloned) -> Exit {
+    let exit = verify::tell(context, &cloned.evidence, &cloned.verification);
+    let Some(swapped) = &cloned.swapped else {
+        return exit;
+    };
+    if context.json {
+        println!(
+            "{}",
+            json!({
+                "v": 1, "type": "clone", "name": name, "run": run,
+                "kept": swapped.kept, "dropped": swapped.dropped, "left": swapped.left,
+            })
+        );
+    } else {
+        println!("clone {} serves run {run}", readable(name));
+    }
+    for left in &swapped.left {
+        eprintln!("{left}");
+    }
+    next("`towpath clones` lists the clones on this server");
+    exit
+}
