@@ -33,9 +33,15 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["towpath-model", "towpath-postgres", "towpath-store"],
     ),
     // Above all neither export nor load: a verifier that reuses the suspect's code cannot catch it.
+    // Of masking it takes what looks personal and what the originals were, and no transformer.
     (
         "towpath-verify",
-        &["towpath-model", "towpath-postgres", "towpath-store"],
+        &[
+            "towpath-mask",
+            "towpath-model",
+            "towpath-postgres",
+            "towpath-store",
+        ],
     ),
     ("towpath-fence", &["towpath-model", "towpath-postgres"]),
     ("towpath-switch", &["towpath-model", "towpath-store"]),
@@ -49,6 +55,7 @@ const SUMMITS: &[&str] = &["towpath", "towpath-tests"];
 const GUESTS: &[(&str, &[&str])] = &[
     ("sqlx", &["towpath-postgres"]),
     ("pg_query", &["towpath-schema"]),
+    ("fake", &["towpath-mask"]),
     (
         "aws-config",
         &["towpath-store", "towpath-switch", "towpath-rds"],

@@ -55,7 +55,7 @@ fn during_the_load_of_chunks() {
 fn during_indexes_constraints_and_policies() {
     let points: &[u64] = match is_full() {
         true => &[1, 60, 200, 400],
-        false => &[1, 200],
+        false => &[200],
     };
     for &wanted in points {
         let world = world();

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
-use towpath_model::digest::RowDigest;
 use towpath_model::event::Stage;
 use towpath_model::failure::Retry;
 use towpath_model::journal::Entry;
@@ -21,8 +20,8 @@ use towpath_postgres::{Session, SnapshotHolder};
 use towpath_store::{BLOCK, ChunkWriter, ChunkWritten, SealedChunk};
 
 use crate::options::ExportContext;
-use crate::reading::copy_statement;
-use crate::rows::RowDigester;
+use crate::reading::begin_reading;
+use crate::rows::{Rows, StreamDigest};
 use crate::worker::{AsyncTask, KEEP_ALIVE, run_all};
 
 /// First size of a worker's buffer; most tables are small.
@@ -139,18 +138,23 @@ impl AsyncTask<CopyTask, ()> for CopyWork {
 }
 
 fn next_attempt(task: CopyTask, failure: Failure) -> Result<CopyTask> {
-    let attempt = task.attempt + 1;
-    if attempt > ATTEMPTS_MAX {
+    let attempt = next_number(task.attempt, failure)?;
+    Ok(CopyTask { attempt, ..task })
+}
+
+/// The attempt after one whose object's name is taken.
+pub(crate) fn next_number(attempt: u32, failure: Failure) -> Result<u32> {
+    if attempt >= ATTEMPTS_MAX {
         return Err(failure.hint("the run folder is full of attempts; start over with --new-run"));
     }
-    Ok(CopyTask { attempt, ..task })
+    Ok(attempt + 1)
 }
 
 /// A chunk that is read whole.
 struct ReadChunk {
     sealed: SealedChunk,
     key: String,
-    digest: RowDigest,
+    digest: StreamDigest,
 }
 
 async fn read_chunk(
@@ -160,10 +164,9 @@ async fn read_chunk(
     task: &CopyTask,
 ) -> Result<ReadChunk> {
     let codec = context.options.codec.choose();
-    let key = object_key(table, task, codec);
+    let key = object_key(table, task.chunk.no, task.attempt, codec);
     let mut writer = ChunkWriter::create(&context.store, &key, codec).await?;
-    let statement = copy_statement(table, &task.chunk, &context.key);
-    match pump(context, session, table, &statement, Some(&mut writer)).await {
+    match read(context, session, table, &task.chunk, Some(&mut writer)).await {
         Ok(digest) => Ok(ReadChunk {
             sealed: writer.seal().await?,
             key,
@@ -178,12 +181,11 @@ async fn read_chunk(
     }
 }
 
-fn object_key(table: &PlannedTable, task: &CopyTask, codec: Codec) -> String {
+/// Key of a chunk's object.
+pub(crate) fn object_key(table: &PlannedTable, no: u32, attempt: u32, codec: Codec) -> String {
     format!(
-        "chunks/{}/{:04}.{}.{}{}",
+        "chunks/{}/{no:04}.{attempt}.{}{}",
         table.id,
-        task.chunk.no,
-        task.attempt,
         table.format.extension(),
         codec.suffix()
     )
@@ -349,8 +351,8 @@ async fn finish(
         raw_hash,
         stored_bytes,
         stored_hash,
-        digest: read.digest,
-        masked: None,
+        digest: read.digest.rows,
+        masked: read.digest.masked,
     };
     context
         .journal
@@ -366,24 +368,41 @@ async fn finish(
     Ok(chunk)
 }
 
-/// Reads a COPY stream to its end, digesting rows and writing blocks.
-pub(crate) async fn pump(
+/// Reads a chunk of the source; the rows are masked, digested and, where there is a writer, written.
+pub(crate) async fn read(
+    context: &ExportContext,
+    session: &mut Session,
+    table: &PlannedTable,
+    chunk: &PlannedChunk,
+    writer: Option<&mut ChunkWriter>,
+) -> Result<StreamDigest> {
+    let statement = begin_reading(context, session, table, chunk).await?;
+    let digest = pump(context, session, table, &statement, writer).await?;
+    if let Some(masking) = &context.masking {
+        masking.note_chunk(&table.chunk_id(chunk.no));
+    }
+    Ok(digest)
+}
+
+/// Reads a COPY stream to its end, masking and digesting rows and writing blocks. What is buffered is
+/// what may be stored: unmasked values are in the message alone, and in nothing that outlives it.
+async fn pump(
     context: &ExportContext,
     session: &mut Session,
     table: &PlannedTable,
     statement: &str,
     mut writer: Option<&mut ChunkWriter>,
-) -> Result<RowDigest> {
-    let mut digester = RowDigester::new(&context.key, table.format, table.columns.len());
+) -> Result<StreamDigest> {
+    let mut stream = Rows::new(&context.key, table, context.masking.as_ref())?;
     // COPY gives one small message a row, and now and then one far larger than a block.
     let mut buffer = Vec::with_capacity(BUFFER);
     let mut rows = session.copy_out(statement).await?;
     while let Some(message) = rows.next().await? {
-        digester.take(&message)?;
+        let stored = stream.take(&message)?;
         let Some(writer) = writer.as_deref_mut() else {
             continue;
         };
-        let mut rest = &message[..];
+        let mut rest = stored;
         while buffer.len() + rest.len() >= BLOCK {
             let (now, later) = rest.split_at(BLOCK - buffer.len());
             buffer.extend_from_slice(now);
@@ -397,5 +416,5 @@ pub(crate) async fn pump(
     if let Some(writer) = writer {
         writer.write(buffer).await?;
     }
-    digester.finish()
+    stream.finish()
 }

@@ -4,6 +4,7 @@
 //! of an earlier snapshot still hold under a new one, [`seal`] writes the manifest.
 
 mod copy;
+mod cutter;
 mod guard;
 mod limits;
 mod options;
@@ -12,6 +13,7 @@ mod reading;
 mod row_hashes;
 mod rows;
 mod seal;
+mod take_over;
 mod worker;
 
 pub use copy::copy;
@@ -20,3 +22,4 @@ pub use limits::{Limit, SourceLimits};
 pub use options::{ExportContext, ExportOptions, Masking};
 pub use prove::{Proven, prove};
 pub use seal::{SealInputs, seal};
+pub use take_over::{TakeOver, adopt_tables, take_over};

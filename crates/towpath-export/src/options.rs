@@ -7,7 +7,7 @@ use towpath_model::event::Events;
 use towpath_model::plan::Plan;
 use towpath_model::stop::Stop;
 use towpath_model::subset::KeptRows;
-use towpath_model::{Result, RunId};
+use towpath_model::{ChunkId, Result, RunId};
 use towpath_postgres::{Session, SessionOptions};
 use towpath_store::{CodecPolicy, Journal, RunStore};
 
@@ -33,6 +33,15 @@ pub struct Masking {
     pub key: MaskKey,
     /// Where originals are noted for the residual scan.
     pub originals: Option<std::sync::Arc<Originals>>,
+}
+
+impl Masking {
+    /// Notes that every row of a chunk was masked, and what it held noted.
+    pub(crate) fn note_chunk(&self, chunk: &ChunkId) {
+        if let Some(originals) = &self.originals {
+            originals.note_chunk(chunk);
+        }
+    }
 }
 
 /// Everything that every worker of an export shares.

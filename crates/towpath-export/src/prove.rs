@@ -14,9 +14,8 @@ use towpath_model::manifest::StoredChunk;
 use towpath_model::{Result, TableId};
 use towpath_postgres::{Session, SnapshotHolder};
 
-use crate::copy::pump;
+use crate::copy::read;
 use crate::options::ExportContext;
-use crate::reading::copy_statement;
 use crate::worker::{AsyncTask, run_all};
 
 /// Outcome of the proof.
@@ -72,13 +71,11 @@ impl AsyncTask<StoredChunk, bool> for ProveWork {
         let Some((table, chunk)) = planned else {
             return Ok(false);
         };
-        let statement = copy_statement(table, chunk, &context.key);
-        let digest = pump(context, session, table, &statement, None)
-            .await
-            .map_err(|failure| {
-                failure.while_doing(format!("could not prove chunk {}", stored.chunk))
-            })?;
-        let holds = digest == stored.digest;
+        let reading = read(context, session, table, chunk, None).await;
+        let digest = reading.map_err(|failure| {
+            failure.while_doing(format!("could not prove chunk {}", stored.chunk))
+        })?;
+        let holds = digest.rows == stored.digest;
         let (chunk, attempt) = (stored.chunk.clone(), stored.attempt);
         let entry = if holds {
             Entry::ChunkProven { chunk, attempt }

@@ -1,15 +1,95 @@
 //! The COPY statement of a chunk.
 
+use std::fmt::Write;
+
 use towpath_model::digest::RunKey;
 use towpath_model::name::{quote_identifier, quote_literal};
 use towpath_model::plan::{Format, OidRange, PageRange, PlannedChunk, PlannedTable, RowSource};
+use towpath_model::subset::{KeptRows, TableSubset};
+use towpath_model::{ErrorKind, Failure, Result};
+use towpath_postgres::Session;
+
+use crate::options::ExportContext;
+
+/// Where the places of the rows to be read are held while they are read. In the statement itself they
+/// would be in the source's log and in `pg_stat_statements`, megabytes of them.
+const PLACES: &str = "towpath.places";
+
+/// Makes the session ready to read a chunk; gives the statement that reads it.
+pub(crate) async fn begin_reading(
+    context: &ExportContext,
+    session: &mut Session,
+    table: &PlannedTable,
+    chunk: &PlannedChunk,
+) -> Result<String> {
+    let which = which_rows(&context.kept, table, chunk)?;
+    if let Which::Placed(places) = which {
+        // A setting that ends with the transaction: nothing is written, and no value comes back.
+        let hold = "select pg_catalog.left(pg_catalog.set_config($1, $2, true), 0)";
+        session.scalar(hold, &[PLACES, &array_of(places)]).await?;
+    }
+    Ok(copy_statement(table, chunk, which, &context.key))
+}
+
+/// Which rows of a slice are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which<'k> {
+    All,
+    None,
+    /// Those at these places.
+    Placed(&'k [u64]),
+}
+
+/// The plan says of which tables some rows go; the key sets, which are of one snapshot, say which.
+fn which_rows<'k>(
+    kept: &'k KeptRows,
+    table: &PlannedTable,
+    chunk: &PlannedChunk,
+) -> Result<Which<'k>> {
+    match (table.subset, kept.of(&table.id)) {
+        (None, _) => Ok(Which::All),
+        (Some(TableSubset::Empty), _) => Ok(Which::None),
+        (Some(TableSubset::Kept { .. }), Some(rows)) => Ok(match rows.within(chunk.pages) {
+            [] => Which::None,
+            places => Which::Placed(places),
+        }),
+        (Some(TableSubset::Kept { .. }), None) => Err(Failure::new(
+            ErrorKind::Internal,
+            format!("no rows of {} were chosen", table.name),
+        )),
+    }
+}
+
+/// Places as the text of an array of `tid`.
+fn array_of(places: &[u64]) -> String {
+    let mut text = String::with_capacity(places.len() * 16);
+    for place in places {
+        let before = if text.is_empty() { '{' } else { ',' };
+        let (page, number) = (place >> 16, place & 0xffff);
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{before}\"({page},{number})\"");
+    }
+    text.push('}');
+    text
+}
 
 /// `COPY (select …) to stdout` of one chunk: named columns, this relation only (an inheritance
 /// child's rows belong to the child), rows by page.
-pub fn copy_statement(table: &PlannedTable, chunk: &PlannedChunk, key: &RunKey) -> String {
-    let query = match table.rows {
-        RowSource::Table => table_query(table, chunk),
-        RowSource::LargeObjects { page_bytes } => large_objects_query(chunk, page_bytes),
+fn copy_statement(
+    table: &PlannedTable,
+    chunk: &PlannedChunk,
+    which: Which<'_>,
+    key: &RunKey,
+) -> String {
+    let query = match (table.rows, which) {
+        (RowSource::LargeObjects { page_bytes }, Which::All) => {
+            large_objects_query(chunk, page_bytes)
+        }
+        (RowSource::LargeObjects { page_bytes }, _) => {
+            let all = large_objects_query(chunk, page_bytes);
+            format!("select * from ({all}) as none where false")
+        }
+        (RowSource::Table, which) => table_query(table, chunk, which),
     };
     format!(
         "copy ({query}) to stdout with ({})",
@@ -17,7 +97,7 @@ pub fn copy_statement(table: &PlannedTable, chunk: &PlannedChunk, key: &RunKey) 
     )
 }
 
-fn table_query(table: &PlannedTable, chunk: &PlannedChunk) -> String {
+fn table_query(table: &PlannedTable, chunk: &PlannedChunk, which: Which<'_>) -> String {
     let columns: Vec<String> = table
         .columns
         .iter()
@@ -26,11 +106,23 @@ fn table_query(table: &PlannedTable, chunk: &PlannedChunk) -> String {
             Some(expression) => format!("{expression} as {}", quote_identifier(column)),
         })
         .collect();
-    let filter = chunk.pages.map(page_filter).unwrap_or_default();
+    let filter = match which {
+        Which::All => chunk.pages.map(page_filter).unwrap_or_default(),
+        Which::None => " where false".to_owned(),
+        Which::Placed(_) => placed_filter(),
+    };
     format!(
         "select {} from only {}{filter}",
         columns.join(", "),
         table.name.quoted()
+    )
+}
+
+/// Read by a Tid Scan, which sorts the places and fetches no page besides theirs.
+fn placed_filter() -> String {
+    format!(
+        " where ctid = any (pg_catalog.current_setting({})::pg_catalog.tid[])",
+        quote_literal(PLACES)
     )
 }
 
@@ -92,6 +184,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use towpath_model::subset::RowSet;
     use towpath_model::{QualifiedName, TableId};
 
     #[test]
@@ -123,7 +216,7 @@ mod tests {
             oids: None,
         };
         assert_eq!(
-            copy_statement(&table, &chunk, &RunKey::new([0; 32])),
+            copy_statement(&table, &chunk, Which::All, &RunKey::new([0; 32])),
             "copy (select \"Order\", \"weird \"\"col\"\"\" from only \"App Data\".\"Mixed.Dot\" \
              where ctid >= '(10,0)'::pg_catalog.tid and ctid < '(20,0)'::pg_catalog.tid) \
              to stdout with (format binary)"
@@ -151,8 +244,61 @@ mod tests {
             chunks: Vec::new(),
         };
         assert_eq!(
-            table_query(&table, &PlannedChunk::WHOLE),
+            table_query(&table, &PlannedChunk::WHOLE, Which::All),
             "select \"a\", null::text as \"b\" from only \"s\".\"t\""
         );
+    }
+
+    #[test]
+    fn of_a_subset_exactly_the_kept_places_of_a_slice_are_read() {
+        let name = QualifiedName::new("s", "t");
+        let kept = TableSubset::Kept {
+            estimated_rows: 3,
+            estimated_bytes: 0,
+        };
+        let mut table = planned(&name, Some(kept));
+        let places = [(0, 7), (9, 65_535), (10, 1)].map(|(p, n)| RowSet::place(p, n));
+        let mut rows = KeptRows::default();
+        let slice = |from_page, to_page| PlannedChunk {
+            pages: Some(PageRange { from_page, to_page }),
+            ..PlannedChunk::WHOLE
+        };
+        assert!(
+            which_rows(&rows, &table, &slice(0, None)).is_err(),
+            "not chosen is not all"
+        );
+        rows.tables
+            .insert(table.id.clone(), RowSet::new(places.to_vec()));
+        let which = |chunk: &PlannedChunk| which_rows(&rows, &table, chunk).unwrap();
+        assert_eq!(which(&slice(0, Some(10))), Which::Placed(&places[..2]));
+        assert_eq!(which(&slice(10, None)), Which::Placed(&places[2..]));
+        assert_eq!(which(&slice(1, Some(9))), Which::None);
+        assert_eq!(array_of(&places[..2]), "{\"(0,7)\",\"(9,65535)\"}");
+        table.subset = Some(TableSubset::Empty);
+        assert_eq!(
+            which_rows(&rows, &table, &slice(0, None)).unwrap(),
+            Which::None
+        );
+        assert!(table_query(&table, &slice(0, None), Which::None).ends_with("\"t\" where false"));
+    }
+
+    fn planned(name: &QualifiedName, subset: Option<TableSubset>) -> PlannedTable {
+        PlannedTable {
+            id: TableId::of(name),
+            name: name.clone(),
+            columns: vec!["a".to_owned()],
+            key: Vec::new(),
+            types: Vec::new(),
+            rows: RowSource::Table,
+            expressions: BTreeMap::new(),
+            masks: BTreeMap::new(),
+            subset,
+            format: Format::Binary,
+            format_reason: None,
+            bytes: 0,
+            estimated_rows: 0,
+            force_row_security: false,
+            chunks: Vec::new(),
+        }
     }
 }

@@ -19,6 +19,7 @@ use crate::guards::{CHANGED, Guards, Names, Role};
 use crate::ledger;
 use crate::narrow::Part;
 use crate::options::LoadContext;
+use crate::prepare::end_leftovers;
 use crate::references::References;
 
 /// How long a lock on the target is waited for: nobody should be at work there yet.
@@ -83,7 +84,12 @@ pub async fn catch_up(
     source.begin_reading().await?;
     source.use_search_path(context.search_path()).await?;
     let mut target = context.connect("catch-up").await?;
-    end_leftovers(&mut target, context).await?;
+    // A killed process may have left a transaction that holds the locks.
+    end_leftovers(
+        &mut target,
+        &format!("{}/catch-up", context.application_prefix()),
+    )
+    .await?;
     target.begin_writing(context.search_path()).await?;
     let done = Box::pin(within(context, &mut source, &mut target, tables, extent)).await;
     let done = match done {
@@ -100,23 +106,6 @@ pub async fn catch_up(
     analyse(context, &mut target, tables, &done).await;
     target.close().await;
     Ok(done)
-}
-
-/// A killed process of this run may have left a transaction that holds the locks. Safe because the
-/// lease is ours.
-async fn end_leftovers(session: &mut Session, context: &LoadContext) -> Result<()> {
-    session
-        .execute_with(
-            "select pg_catalog.pg_terminate_backend(pid, 5000)
-               from pg_catalog.pg_stat_activity
-              where usename = current_user
-                and datname = pg_catalog.current_database()
-                and pid <> pg_catalog.pg_backend_pid()
-                and application_name = $1",
-            &[&format!("{}/catch-up", context.application_prefix())],
-        )
-        .await
-        .map(|_| ())
 }
 
 async fn within(

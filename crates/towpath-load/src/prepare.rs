@@ -30,7 +30,7 @@ const SETTINGS: &str = "set local check_function_bodies = off";
 /// there when the run began.
 pub async fn prepare(context: &LoadContext, schema: &CleanSchema) -> Result<()> {
     let mut session = context.connect("prepare").await?;
-    end_leftovers(&mut session, context).await?;
+    end_leftovers(&mut session, &context.application_prefix()).await?;
     begin(&mut session, context, schema).await?;
     let run = &context.plan.run;
     let done = ledger::steps(&mut session, run, PRE_DATA).await?;
@@ -58,9 +58,9 @@ pub async fn prepare(context: &LoadContext, schema: &CleanSchema) -> Result<()> 
     Ok(())
 }
 
-/// Ends sessions that a killed process of this run left on the target. Safe because the lease is
-/// ours: no live process works on this run.
-async fn end_leftovers(session: &mut Session, context: &LoadContext) -> Result<()> {
+/// Ends sessions that a killed process of this run left on the target: those whose name begins like
+/// this. Safe because the lease is ours: no live process works on this run.
+pub(crate) async fn end_leftovers(session: &mut Session, named: &str) -> Result<()> {
     session
         .execute_with(
             "select pg_catalog.pg_terminate_backend(pid, 5000)
@@ -69,7 +69,7 @@ async fn end_leftovers(session: &mut Session, context: &LoadContext) -> Result<(
                 and datname = pg_catalog.current_database()
                 and pid <> pg_catalog.pg_backend_pid()
                 and pg_catalog.starts_with(application_name, $1)",
-            &[&context.application_prefix()],
+            &[named],
         )
         .await
         .map(|_| ())

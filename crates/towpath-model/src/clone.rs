@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::RunId;
 use crate::masking::{ColumnTally, MaskSet};
 use crate::name::QualifiedName;
+use crate::rehearsal::MadeRole;
 
 /// What names of databases begin with that a clone is built in, or that are kept after it.
 const ASIDE: &str = "towpath_clone_";
@@ -31,6 +32,9 @@ pub struct ClonePlan {
     /// Masks, where there are some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masks: Option<MaskSet>,
+    /// What became of columns that hold personal data, or could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Covered>,
     /// What is kept, for people; nothing where every row goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subset: Option<String>,
@@ -59,6 +63,27 @@ impl ClonePlan {
     pub fn is_named_like_one(database: &str) -> bool {
         database.starts_with(ASIDE)
     }
+}
+
+/// What the coverage gate found before a clone was made: part of the plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Covered {
+    /// Columns that are masked; of partitions those of the table that they belong to.
+    pub masked: usize,
+    /// Columns that are neither masked nor allowed, and look like nothing.
+    pub plain: usize,
+    /// Columns that are allowed, with the reasons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<AllowedColumn>,
+    /// Columns that look personal and go as they are, because the operator waived the gate.
+    #[serde(default)]
+    pub as_they_are: usize,
+    /// Whether every column was held against those that were there when the masks were approved.
+    #[serde(default)]
+    pub approved: bool,
+    /// What could not be looked at, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What becomes of sequences in a clone.
@@ -97,6 +122,12 @@ pub struct CloneMark {
     pub state: CloneState,
     /// When this was written, RFC 3339.
     pub at: String,
+    /// OID of the database: a comment travels with a dump, and is then about another database.
+    #[serde(default)]
+    pub oid: u32,
+    /// Roles that were made with it. They stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<MadeRole>,
     /// The run whose rows it holds, where that is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<RunId>,
@@ -127,6 +158,20 @@ impl CloneMark {
     pub fn parse(comment: &str) -> Option<Self> {
         serde_json::from_str(comment.strip_prefix(MARK)?).ok()
     }
+
+    /// What its database is called in this state.
+    pub fn database(&self) -> String {
+        match self.state {
+            CloneState::Building => ClonePlan::aside_of(&self.run),
+            CloneState::Serving => self.name.clone(),
+            CloneState::Kept => ClonePlan::kept_of(&self.run),
+        }
+    }
+
+    /// Whether it is about the database that it was found on.
+    pub fn is_of(&self, database: &str, oid: u32) -> bool {
+        self.oid == oid && self.database() == database
+    }
 }
 
 /// What verification found out about a clone as a clone: part of the evidence.
@@ -138,7 +183,7 @@ pub struct CloneProof {
     /// Tables with masked columns whose other columns were read and compared.
     pub unmasked_tables: u64,
     /// What masking did, by table and column.
-    pub columns: BTreeMap<QualifiedName, BTreeMap<String, ColumnTally>>,
+    pub columns: Vec<MaskedTable>,
     /// References that were proven to lead to rows that are there, declared ones included.
     pub references_checked: u64,
     /// Unique keys that were proven to hold.
@@ -146,9 +191,36 @@ pub struct CloneProof {
     /// What the residual scan read, and what it looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub residual: Option<ResidualScan>,
+    /// Columns that look personal and were allowed to stay as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<AllowedColumn>,
     /// What was not looked at, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_looked_at: Vec<String>,
+}
+
+/// A column that looks personal, or is named by a rule, and may stay as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowedColumn {
+    /// Table.
+    pub table: QualifiedName,
+    /// Column.
+    pub column: String,
+    /// Why; what the rule says.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// How often something was found there that a masked column of the source holds, or a secret.
+    #[serde(default)]
+    pub hits: u64,
+}
+
+/// What masking did to the columns of a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MaskedTable {
+    /// Table.
+    pub table: QualifiedName,
+    /// By column.
+    pub columns: BTreeMap<String, ColumnTally>,
 }
 
 /// What the residual scan of a clone read.
@@ -221,7 +293,10 @@ impl fmt::Display for CloneFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unmasked { table, found } => {
-                write!(f, "table {table}: columns that are not masked differ: {found}")
+                write!(
+                    f,
+                    "table {table}: columns that are not masked differ: {found}"
+                )
             }
             Self::Unchanged {
                 table,
@@ -237,7 +312,10 @@ impl fmt::Display for CloneFinding {
                 rows,
             } => write!(f, "table {table}: {rows} rows of {reference} lead nowhere"),
             Self::Duplicate { key, table, values } => {
-                write!(f, "table {table}: {values} values of {key} are there more than once")
+                write!(
+                    f,
+                    "table {table}: {values} values of {key} are there more than once"
+                )
             }
             Self::Original {
                 place,

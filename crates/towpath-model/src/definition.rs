@@ -94,13 +94,13 @@ pub fn names_newer_keyword(text: &str) -> bool {
 
 /// A piece of SQL, as short as it means something. Together they are the text, byte for byte.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Token<'t> {
-    kind: Kind,
-    text: &'t str,
+pub(crate) struct Token<'t> {
+    pub(crate) kind: Kind,
+    pub(crate) text: &'t str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     /// White space or a comment.
     Blank,
     /// Name or keyword.
@@ -115,7 +115,7 @@ enum Kind {
 
 impl Token<'_> {
     /// The name it stands for.
-    fn name(&self) -> Option<String> {
+    pub(crate) fn name(&self) -> Option<String> {
         match self.kind {
             Kind::Word => Some(self.text.to_lowercase()),
             Kind::Quoted => Some(unquoted(self.text)),
@@ -124,7 +124,7 @@ impl Token<'_> {
     }
 
     /// Whether it is this keyword, which is written in capitals and never quoted.
-    fn is(&self, keyword: &str) -> bool {
+    pub(crate) fn is(&self, keyword: &str) -> bool {
         self.kind == Kind::Word && self.text.eq_ignore_ascii_case(keyword)
     }
 }
@@ -136,7 +136,7 @@ fn unquoted(text: &str) -> String {
         .replace("\"\"", "\"")
 }
 
-fn tokens(text: &str) -> Vec<Token<'_>> {
+pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {

@@ -307,6 +307,17 @@ impl Error for Failure {
     }
 }
 
+/// An error with its causes, in one line. By `Display` alone: `Debug` of an answer may show its body.
+pub fn story(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        told = format!("{told}: {error}");
+        cause = error.source();
+    }
+    told
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

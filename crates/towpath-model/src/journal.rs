@@ -94,6 +94,8 @@ pub enum Entry {
         /// What the one before is called now.
         kept: Option<String>,
     },
+    /// The staged rows of the run are about to be deleted: from here on they cannot be counted on.
+    Cleaning,
     /// The staged rows of the run were deleted, and are proven to be gone.
     Cleaned {
         /// Objects, versions included.

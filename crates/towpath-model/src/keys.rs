@@ -1,10 +1,15 @@
 //! What holds rows together: keys, references, checks and types of columns, told from a structure.
 //! Masks must respect them, and a subset is closed over them.
 
+mod declared;
+mod read;
+mod text;
+
 use std::collections::BTreeMap;
 
 use crate::name::QualifiedName;
-use crate::structure::Structure;
+
+pub use declared::{condition_sql, declared, idle, leading_table, table_named};
 
 /// A column as masks and subsets see it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,6 +60,8 @@ pub struct UniqueKey {
     pub columns: Vec<String>,
     /// Holds by an exclusion constraint: what is equal is not for towpath to say.
     pub is_exclusion: bool,
+    /// `NULLS NOT DISTINCT`: one NULL is as much as it takes.
+    pub nulls_are_equal: bool,
 }
 
 /// A check constraint of a table, or of the domain of a column.
@@ -79,6 +86,8 @@ pub struct TableFacts {
     pub parents: Vec<QualifiedName>,
     /// It is partitioned: its rows are in its partitions.
     pub is_partitioned: bool,
+    /// Columns that decide in which partition a row is, within expressions, too.
+    pub partition_columns: Vec<String>,
 }
 
 /// All of it.
@@ -92,11 +101,4 @@ pub struct KeyFacts {
     pub uniques: Vec<UniqueKey>,
     /// Checks.
     pub checks: Vec<Check>,
-}
-
-impl KeyFacts {
-    /// Of a structure.
-    pub fn of(_structure: &Structure) -> Self {
-        Self::default()
-    }
 }

@@ -32,6 +32,7 @@ pub mod name;
 pub mod objects;
 pub mod plan;
 pub mod readable;
+pub mod references;
 pub mod rehearsal;
 pub mod report;
 pub mod schema;

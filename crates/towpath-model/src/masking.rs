@@ -150,7 +150,7 @@ pub enum Transformer {
         #[serde(default)]
         keep_last: u32,
     },
-    /// Another UUID of version 4 form. Distinct values stay distinct.
+    /// Another UUID of the same version. Distinct values stay distinct.
     Uuid,
     /// Values within JSON, each by a transformer of its own.
     Json {
@@ -235,6 +235,9 @@ pub struct PlannedMask {
     /// The type below all domains, as `format_type` writes it: `character varying(20)`. `enum` for
     /// an enum.
     pub base_type: String,
+    /// The other columns that it reads, with the types below their domains.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reads: BTreeMap<String, String>,
     /// Characters that the column takes at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_chars: Option<u32>,

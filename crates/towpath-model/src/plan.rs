@@ -169,6 +169,17 @@ impl PlannedTable {
         !self.chunks.is_empty() && next.is_none()
     }
 
+    /// About how many bytes of it go.
+    pub fn bytes_that_go(&self) -> u64 {
+        match self.subset {
+            None => self.bytes,
+            Some(TableSubset::Empty) => 0,
+            Some(TableSubset::Kept {
+                estimated_bytes, ..
+            }) => estimated_bytes,
+        }
+    }
+
     /// The id of one of its chunks.
     pub fn chunk_id(&self, no: u32) -> ChunkId {
         ChunkId {
@@ -296,9 +307,9 @@ impl Plan {
         self.tables.iter().find(|table| table.id == *id)
     }
 
-    /// Bytes of all tables when planned.
+    /// Bytes of all tables when planned, as far as their rows go.
     pub fn bytes(&self) -> u64 {
-        self.tables.iter().map(|table| table.bytes).sum()
+        self.tables.iter().map(PlannedTable::bytes_that_go).sum()
     }
 
     /// Number of chunks.

@@ -127,11 +127,11 @@ impl RoleMark {
     }
 }
 
-/// What a rehearsal must leave as it is: roles that were on the server before it, rights on the
-/// server's parameters, and the mark. The first two are of the whole server, and other databases may be
-/// at work with them.
+/// What a rehearsal, or a clone, must leave as it is: roles that were on the server before it, rights on
+/// the server's parameters, and the mark. The first two are of the whole server, and other databases may
+/// be at work with them.
 ///
-/// A run that is no rehearsal leaves nothing alone: the default.
+/// A run that is neither leaves nothing alone: the default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeftAlone(Option<OfServer>);
 
@@ -142,11 +142,11 @@ struct OfServer {
 }
 
 impl LeftAlone {
-    /// With the roles that are there, and the mark of the scratch database.
-    pub fn new(roles: impl IntoIterator<Item = String>, mark: &Mark) -> Self {
+    /// With the roles that are there, and the comment that marks the database.
+    pub fn new(roles: impl IntoIterator<Item = String>, mark: String) -> Self {
         Self(Some(OfServer {
             roles: roles.into_iter().collect(),
-            mark: mark.render(),
+            mark,
         }))
     }
 
@@ -374,7 +374,7 @@ mod tests {
             roles: Vec::new(),
             memberships: Vec::new(),
         };
-        let left_alone = LeftAlone::new(["anon".to_owned(), "somebody".to_owned()], &mark);
+        let left_alone = LeftAlone::new(["anon".to_owned(), "somebody".to_owned()], mark.render());
         let rehearsed = left_alone.rehearsed(schema);
         let left: Vec<&ObjectId> = rehearsed.pre_data.iter().map(|it| &it.object).collect();
         assert_eq!(left, [&made, &database]);

@@ -112,6 +112,16 @@ pub struct CutoverReport {
     pub probes: Vec<Checked>,
 }
 
+/// A clone that was swapped in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwapReport {
+    /// When, RFC 3339, by the clock of the machine that ran towpath.
+    pub at: String,
+    /// What the clone before is called now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
+}
+
 /// `report.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -140,6 +150,9 @@ pub struct Report {
     /// The checklists before and after the move.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checklists: Vec<ChecklistItem>,
+    /// When a clone was swapped in; nothing where it was not, or none is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swapped: Option<SwapReport>,
     /// What a rehearsal found besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsal: Option<Rehearsal>,

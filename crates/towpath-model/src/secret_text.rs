@@ -188,6 +188,21 @@ pub fn kinds(text: &str) -> BTreeSet<Kind> {
         .collect()
 }
 
+/// The patterns of secrets whose form alone tells what they are, wherever they stand: those that a
+/// value of a row can be told by. To be matched whatever the case, by bytes.
+pub fn forms_in_data() -> impl Iterator<Item = &'static str> {
+    let in_data = |kind: Kind| {
+        matches!(
+            kind,
+            Kind::Url | Kind::Token | Kind::Key | Kind::PrivateKey | Kind::PasswordHash
+        )
+    };
+    PATTERNS
+        .iter()
+        .filter(move |(kind, _)| in_data(*kind))
+        .map(|(_, pattern)| *pattern)
+}
+
 /// All patterns as one regular expression of PostgreSQL, for [`sql_condition`].
 pub fn sql_pattern() -> String {
     let branches: Vec<String> = PATTERNS

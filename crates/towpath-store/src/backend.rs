@@ -8,6 +8,7 @@ use towpath_model::digest::Hash;
 
 use crate::file::{FileBackend, FileReader, FileWriter};
 use crate::s3::{S3Ahead, S3Backend, S3Writer};
+use crate::staged::Staged;
 
 /// A version of an object that a conditional overwrite can name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +87,38 @@ impl Backend {
         match self {
             Self::File(backend) => backend.delete_below(folder).await,
             Self::S3(backend) => Box::pin(backend.delete_below(folder)).await,
+        }
+    }
+
+    /// What is below a folder, versions and unfinished uploads included.
+    pub(crate) async fn staged_below(&self, folder: &str) -> Result<Staged> {
+        match self {
+            Self::File(backend) => backend.staged_below(folder).await,
+            Self::S3(backend) => Box::pin(backend.staged_below(folder)).await,
+        }
+    }
+
+    /// Deletes all of that for good.
+    pub(crate) async fn purge_below(&self, folder: &str) -> Result<Staged> {
+        match self {
+            Self::File(backend) => backend.purge_below(folder).await,
+            Self::S3(backend) => Box::pin(backend.purge_below(folder)).await,
+        }
+    }
+
+    /// Whether there is an object of this key; its bytes are not read.
+    pub(crate) async fn is_there(&self, key: &str) -> Result<bool> {
+        match self {
+            Self::File(backend) => backend.is_there(key).await,
+            Self::S3(backend) => Box::pin(backend.is_there(key)).await,
+        }
+    }
+
+    /// Names of the folders at the top.
+    pub(crate) async fn folders(&self) -> Result<Vec<String>> {
+        match self {
+            Self::File(backend) => backend.folders().await,
+            Self::S3(backend) => Box::pin(backend.folders()).await,
         }
     }
 

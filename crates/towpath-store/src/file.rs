@@ -19,6 +19,9 @@ use towpath_model::{ErrorKind, Failure, Result};
 use crate::backend::Version;
 use crate::blocks;
 use crate::chunk::BLOCK;
+use crate::staged::Staged;
+
+mod adopt;
 
 /// One block is being written, one waits.
 pub(crate) const HELD_MAX: usize = 2 * BLOCK;
@@ -126,6 +129,57 @@ impl FileBackend {
         .await?
     }
 
+    pub(crate) async fn staged_below(&self, folder: &str) -> Result<Staged> {
+        let path = self.directory.join(folder);
+        on_disk(move || {
+            let mut staged = Staged::default();
+            match count_staged(&path, &mut staged) {
+                Ok(()) => Ok(staged),
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(staged),
+                Err(cause) => Err(access("look into", &path, cause)),
+            }
+        })
+        .await?
+    }
+
+    /// Files of a directory have one version. A file that another run links to as well loses a name
+    /// here and nothing else.
+    pub(crate) async fn purge_below(&self, folder: &str) -> Result<Staged> {
+        let staged = self.staged_below(folder).await?;
+        self.delete_below(folder).await?;
+        let path = self.directory.join(folder);
+        // Without its parent there was nothing to delete.
+        on_disk(move || match sync_parent(&path) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                Err(access("flush", &path, cause))
+            }
+            _ => Ok(()),
+        })
+        .await??;
+        Ok(staged)
+    }
+
+    pub(crate) async fn is_there(&self, key: &str) -> Result<bool> {
+        let path = self.directory.join(key);
+        match tokio::fs::symlink_metadata(&path).await {
+            Ok(_) => Ok(true),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+            // Something on the way is no directory.
+            Err(cause) if cause.kind() == io::ErrorKind::NotADirectory => Ok(false),
+            Err(cause) => Err(access("look at", &path, cause)),
+        }
+    }
+
+    pub(crate) async fn folders(&self) -> Result<Vec<String>> {
+        let directory = self.directory.clone();
+        on_disk(move || match folders(&directory) {
+            Ok(folders) => Ok(folders),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(cause) => Err(access("list", &directory, cause)),
+        })
+        .await?
+    }
+
     /// The directory, or its nearest existing ancestor, must be a directory that can be written.
     pub(crate) async fn probe(&self) -> Result<()> {
         let mut nearest = self.directory.as_path();
@@ -153,6 +207,30 @@ impl FileBackend {
         }
         Ok(())
     }
+}
+
+fn folders(directory: &Path) -> io::Result<Vec<String>> {
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir()
+            && let Ok(name) = entry.file_name().into_string()
+        {
+            folders.push(name);
+        }
+    }
+    Ok(folders)
+}
+
+fn count_staged(folder: &Path, staged: &mut Staged) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => count_staged(&entry.path(), staged)?,
+            false => staged.add(entry.metadata()?.len()),
+        }
+    }
+    Ok(())
 }
 
 fn count_files(folder: &Path) -> io::Result<u64> {

@@ -11,7 +11,7 @@ use crate::location::StoreLocation;
 use crate::s3::S3Backend;
 
 /// Folder of the staged rows of a run.
-const STAGED: &str = "chunks";
+pub(crate) const STAGED: &str = "chunks";
 
 /// How to reach a store on S3. What is not set comes from the AWS default chain.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +30,15 @@ pub struct StoreOptions {
     pub silence: Option<std::time::Duration>,
 }
 
+pub(crate) async fn backend(location: &StoreLocation, options: &StoreOptions) -> Backend {
+    match location.clone() {
+        StoreLocation::File { directory } => Backend::File(FileBackend::new(directory)),
+        StoreLocation::S3 { bucket, prefix } => {
+            Backend::S3(S3Backend::connect(bucket, prefix, options).await)
+        }
+    }
+}
+
 /// The objects of one run. Cheap to clone.
 #[derive(Clone)]
 pub struct RunStore {
@@ -40,14 +49,8 @@ pub struct RunStore {
 impl RunStore {
     /// Opens the folder of a run; nothing is read or written yet.
     pub async fn open(location: &StoreLocation, run: &RunId, options: &StoreOptions) -> Self {
-        let backend = match location.clone() {
-            StoreLocation::File { directory } => Backend::File(FileBackend::new(directory)),
-            StoreLocation::S3 { bucket, prefix } => {
-                Backend::S3(S3Backend::connect(bucket, prefix, options).await)
-            }
-        };
         Self {
-            backend: Arc::new(backend),
+            backend: Arc::new(backend(location, options).await),
             run: run.clone(),
         }
     }
@@ -57,7 +60,11 @@ impl RunStore {
         &self.run
     }
 
-    fn full(&self, key: &str) -> String {
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    pub(crate) fn full(&self, key: &str) -> String {
         format!("{}/{key}", self.run)
     }
 

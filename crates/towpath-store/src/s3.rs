@@ -25,7 +25,9 @@ use crate::backend::Version;
 use crate::chunk::BLOCK;
 use crate::run_store::StoreOptions;
 
+mod copy;
 mod delete;
+mod versions;
 
 /// Size of a part in bytes. S3 wants at least 5 MiB of every part but the last, and at most 10,000
 /// parts: 80 GiB an object, far above any chunk.

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
+use towpath_model::failure::story;
 use towpath_model::{ErrorKind, Failure};
 
 /// What a service answered.
@@ -34,7 +35,7 @@ pub(crate) fn failure<E, R>(
 ) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
-    R: fmt::Debug,
+    R: fmt::Debug + 'static,
 {
     let doing = doing.into();
     let Some(answer) = error.as_service_error() else {
@@ -103,16 +104,9 @@ pub(crate) fn is_denial(failure: &Failure) -> bool {
 fn unanswered<E, R>(error: &SdkError<E, R>, doing: String) -> Failure
 where
     E: Error + 'static,
-    R: fmt::Debug,
+    R: fmt::Debug + 'static,
 {
-    // The chain is told by `Display` alone: `Debug` of a response would show its body.
-    let mut story = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        story.push_str(": ");
-        story.push_str(&error.to_string());
-        cause = error.source();
-    }
+    let story = story(error);
     // A connection that is closed before the answer is of no kind that the SDK has a word for, and
     // neither are credentials that cannot be had.
     let network = match error {

@@ -390,7 +390,7 @@ fn vpc_config(network: &Network) -> VpcConfig {
         .build()
 }
 
-fn refused<R: std::fmt::Debug>(
+fn refused<R: std::fmt::Debug + 'static>(
     function: &str,
     to: Held<'_>,
     error: &SdkError<

@@ -8,6 +8,7 @@ mod access;
 mod buckets;
 mod bytes_in;
 mod chunks;
+mod clone;
 mod counts;
 mod coverage;
 mod custody;
@@ -31,6 +32,7 @@ mod tables;
 mod verify;
 
 pub use access::{AccessClaims, AccessOptions};
+pub use clone::CloneContext;
 pub use health::HealthOptions;
 pub use live::{LiveProofs, prove_live};
 pub use options::{Level, VerifyContext, VerifyOptions};

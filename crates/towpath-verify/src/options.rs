@@ -17,6 +17,7 @@ use towpath_postgres::SessionOptions;
 use towpath_store::RunStore;
 
 use crate::access::AccessOptions;
+use crate::clone::CloneContext;
 use crate::health::HealthOptions;
 
 /// What can be looked at, each alone or together.
@@ -124,6 +125,8 @@ pub struct VerifyContext {
     pub caught_up: Arc<BTreeMap<TableId, RowDigest>>,
     /// States of sequences that a cutover has set: what they should be in place of what was exported.
     pub carried: Arc<Vec<SequenceState>>,
+    /// What a clone is verified for besides; nothing where none is made.
+    pub clone: Option<Arc<CloneContext>>,
     /// Key of the row digests.
     pub key: RunKey,
     /// Settings.

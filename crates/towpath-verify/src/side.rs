@@ -102,6 +102,17 @@ pub(crate) enum Look {
         party: Party,
         chosen_by_server: Option<Arc<Filter>>,
     },
+    /// Their rows are told to visitors.
+    Visit(Arc<dyn Visits>),
+}
+
+/// Who has a visitor for every piece.
+pub(crate) trait Visits: Send + Sync {
+    /// The visitor of a piece of a table; nothing where its rows are of no use.
+    fn visitor(self: Arc<Self>, table_no: usize) -> Option<Box<dyn RowVisitor>>;
+
+    /// A piece of a table could not be read.
+    fn refused(&self, table_no: usize, reason: String);
 }
 
 /// Reads a database in a snapshot.
@@ -166,6 +177,10 @@ impl Look {
         match (self, failure.kind()) {
             (Look::Digest(reads), ErrorKind::Source | ErrorKind::Target) => {
                 reads.enter(side, piece.table_no, Err(format!("{failure:?}")));
+                Ok(())
+            }
+            (Look::Visit(visits), ErrorKind::Source | ErrorKind::Target) => {
+                visits.refused(piece.table_no, format!("{failure:?}"));
                 Ok(())
             }
             _ => Err(failure),
@@ -267,6 +282,12 @@ impl Reader {
                 into.add(&found);
                 Ok(())
             }
+            Look::Visit(visits) => match visits.clone().visitor(piece.table_no) {
+                Some(mut visitor) => {
+                    (self.stream(session, table, &condition, visitor.as_mut())).await
+                }
+                None => Ok(()),
+            },
             Look::Rows {
                 aim,
                 party,

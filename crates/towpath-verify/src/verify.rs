@@ -14,7 +14,7 @@ use towpath_store::RunStore;
 
 use crate::options::{Level, VerifyContext};
 use crate::{
-    access, chunks, counts, coverage, custody, health, live, sequences, structure, tables,
+    access, chunks, clone, counts, coverage, custody, health, live, sequences, structure, tables,
 };
 
 /// Reads the manifest and proves that nobody edited it. `expected_root` is what the operator
@@ -72,7 +72,8 @@ pub async fn verify(
     let passes = [Level::Chunks, Level::Counts, Level::Rows]
         .iter()
         .filter(|l| levels.contains(l))
-        .count();
+        .count()
+        + usize::from(context.clone.is_some());
     context
         .events
         .start(Stage::Verify, bytes * passes as u64, Unit::Bytes);
@@ -111,6 +112,12 @@ pub async fn verify(
         let findings = proof.findings().map(Difference::Health);
         verification.differences.extend(findings);
         verification.health = Some(proof);
+    }
+    if let Some(clone) = &context.clone {
+        let (proof, findings) = Box::pin(clone::check(context, clone)).await?;
+        let findings = findings.into_iter().map(Difference::Clone);
+        verification.differences.extend(findings);
+        verification.clone = Some(proof);
     }
     verification.ended_at = now();
     context.events.finish(Stage::Verify);

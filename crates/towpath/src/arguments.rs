@@ -461,7 +461,11 @@ pub struct CloneArguments {
     #[arg(long)]
     pub unmasked: bool,
     /// Which rows of a table go: a condition in SQL; may be given several times
-    #[arg(long = "where", value_name = "TABLE=CONDITION", conflicts_with = "from")]
+    #[arg(
+        long = "where",
+        value_name = "TABLE=CONDITION",
+        conflicts_with = "from"
+    )]
     pub conditions: Vec<String>,
     /// So many per cent of the rows of the root tables, and what belongs to them
     #[arg(long, value_name = "P", conflicts_with = "from")]

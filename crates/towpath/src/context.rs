@@ -85,20 +85,34 @@ impl Context {
 
     /// Opens the folder of a run.
     pub async fn open_store(&self, run: &RunId) -> Result<RunStore> {
+        let options = self.store_options();
+        Ok(Box::pin(RunStore::open(&self.store_location()?, run, &options)).await)
+    }
+
+    /// Every run of the store.
+    pub async fn stored_runs(&self) -> Result<Vec<RunId>> {
+        let options = self.store_options();
+        Box::pin(towpath_store::stored_runs(
+            &self.store_location()?,
+            &options,
+        ))
+        .await
+    }
+
+    fn store_options(&self) -> StoreOptions {
         let endpoint_url = self.settings.optional("aws.endpoint_url");
         // Servers that are not AWS address buckets in the path; virtual hosts need DNS.
         let custom = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let path_style =
             endpoint_url.is_some() || custom("AWS_ENDPOINT_URL") || custom("AWS_ENDPOINT_URL_S3");
-        let options = StoreOptions {
+        StoreOptions {
             profile: self.settings.optional("aws.profile"),
             region: self.settings.optional("aws.region"),
             endpoint_url,
             path_style,
             sse_kms_key_id: self.settings.optional("aws.sse_kms_key_id"),
             silence: Some(self.silence()),
-        };
-        Ok(Box::pin(RunStore::open(&self.store_location()?, run, &options)).await)
+        }
     }
 
     /// The run that a command means: the one named, or the current one.

@@ -13,6 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioExecutor;
+use towpath_model::failure::story;
 use towpath_model::{ErrorKind, Failure, Result};
 use url::{Host, Url};
 
@@ -181,14 +182,7 @@ fn request(call: &Call<'_>) -> Result<Request<Full<Bytes>>> {
 
 /// The chain of causes in one sentence; none of them quotes the path.
 fn told(error: &(dyn std::error::Error + 'static)) -> Failure {
-    let mut story = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        story.push_str(": ");
-        story.push_str(&error.to_string());
-        cause = error.source();
-    }
-    Failure::new(ErrorKind::Connect, story)
+    Failure::new(ErrorKind::Connect, story(error))
 }
 
 /// A URL of a setting: https, or http where nothing leaves this machine or `plain` allows it.

@@ -14,9 +14,9 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use towpath_model::journal::RunStage;
+use towpath_model::journal::{Entry, Line, RunStage};
 use towpath_model::manifest::Manifest;
-use towpath_model::report::Report;
+use towpath_model::report::{Report, SwapReport};
 use towpath_model::verification::{Measure, Verification};
 use towpath_model::{ErrorKind, Failure, Result, document};
 use towpath_store::{RunStore, read_journal};
@@ -140,13 +140,25 @@ async fn gather(context: &Context, store: &RunStore) -> Result<Report> {
         bindings,
         target_snapshot: state.target_snapshot,
         cutover,
-        checklists: match plan.rehearsal {
-            // What is rehearsed is not moved yet.
-            Some(_) => Vec::new(),
-            None => checklists,
+        checklists: match plan.rehearsal.is_some() || plan.clone.is_some() {
+            // What is rehearsed is not moved yet, and a clone never is.
+            true => Vec::new(),
+            false => checklists,
         },
         timings: state.timings,
+        swapped: swapped(&lines),
         rehearsal: store.get_document(rehearse::KEY).await?,
+    })
+}
+
+/// The last swap of a clone.
+fn swapped(lines: &[Line]) -> Option<SwapReport> {
+    lines.iter().rev().find_map(|line| match &line.entry {
+        Entry::CloneSwapped { kept, .. } => Some(SwapReport {
+            at: line.at.clone(),
+            kept: kept.clone(),
+        }),
+        _ => None,
     })
 }
 

@@ -9,6 +9,7 @@ use towpath_model::inventory::SequenceState;
 use towpath_model::journal::{Entry, Line, RunStage};
 use towpath_model::manifest::StoredChunk;
 use towpath_model::report::Timing;
+use towpath_model::{ErrorKind, Failure, Result, RunId};
 
 /// The last snapshot of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,46 @@ pub enum FenceState {
     Perhaps,
     /// It was put up.
     Stands(Fence),
+}
+
+/// The rows that a run has staged in its store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum StagedRows {
+    /// As far as the journal knows they are there.
+    #[default]
+    Kept,
+    /// Somebody began to delete them and is not known to have ended that.
+    Going {
+        /// When it began.
+        since: String,
+    },
+    /// They are deleted, and proven to be gone.
+    Gone {
+        /// When that was proven.
+        at: String,
+        /// Objects that went, versions included, by the process that proved it.
+        objects: u64,
+    },
+}
+
+impl StagedRows {
+    fn hear(&mut self, line: &Line) {
+        match &line.entry {
+            // What is gone does not come back by looking again.
+            Entry::Cleaning if *self == Self::Kept => {
+                *self = Self::Going {
+                    since: line.at.clone(),
+                };
+            }
+            Entry::Cleaned { objects } => {
+                *self = Self::Gone {
+                    at: line.at.clone(),
+                    objects: *objects,
+                };
+            }
+            _ => {}
+        }
+    }
 }
 
 /// What the journal tells.
@@ -62,8 +103,8 @@ pub struct RunState {
     pub write_gap: Option<WriteGap>,
     /// The clone serves, or has served.
     pub swapped: bool,
-    /// The staged rows are deleted.
-    pub cleaned: bool,
+    /// What became of the staged rows.
+    pub staged: StagedRows,
     /// When the run was last heard of.
     pub last_heard: Option<String>,
 }
@@ -73,6 +114,7 @@ impl RunState {
     pub fn of(lines: &[Line]) -> Self {
         lines.iter().fold(Self::default(), |mut state, line| {
             state.last_heard = Some(line.at.clone());
+            state.staged.hear(line);
             state.apply(&line.entry);
             state
         })
@@ -152,13 +194,28 @@ impl RunState {
             Entry::TargetBaseline(baseline) => self.baseline = Some(baseline.clone()),
             Entry::WriteGap(gap) => self.write_gap = Some(gap.clone()),
             Entry::CloneSwapped { .. } => self.swapped = true,
-            Entry::Cleaned { .. } => self.cleaned = true,
+            // When is not in the entry.
+            Entry::Cleaning | Entry::Cleaned { .. } => {}
             // The report's alone.
             Entry::Checked(_)
             | Entry::SwitchIntent { .. }
             | Entry::SwitchDone { .. }
             | Entry::UndoDone { .. } => {}
         }
+    }
+
+    /// Refuses what needs the staged rows of a run that are deleted.
+    pub fn require_staged(&self, run: &RunId) -> Result<()> {
+        let (what, at) = match &self.staged {
+            StagedRows::Kept => return Ok(()),
+            StagedRows::Going { since } => ("are being deleted, since", since),
+            StagedRows::Gone { at, .. } => ("were deleted on", at),
+        };
+        Err(Failure::new(
+            ErrorKind::NotFound,
+            format!("the staged rows of run {run} {what} {at}"),
+        )
+        .hint("`towpath clean` took them on purpose; what needs them begins with a new export: `towpath run --new-run`, or `towpath clone` without --from"))
     }
 
     /// Highest attempt at a chunk; 0 when there was none.

@@ -95,6 +95,20 @@ impl Settings {
         Ok(resolve(&flags, &environment, &file, directory))
     }
 
+    /// These values, for tests.
+    #[cfg(test)]
+    pub fn of_texts(pairs: &[(&str, &str)], directory: &Path) -> Self {
+        let pairs = pairs.iter();
+        let file = pairs.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let nobody = |_: &str| None;
+        resolve(
+            &BTreeMap::new(),
+            &nobody,
+            &file.collect(),
+            directory.to_owned(),
+        )
+    }
+
     /// A value as text; empty when there is none.
     pub fn text(&self, key: &str) -> &str {
         self.values

@@ -238,7 +238,7 @@ fn every_gate_has_its_section_and_every_moment_its_hook() {
     });
     assert_eq!(names(listed), quoted(&gates));
     let moments = between(
-        "crates/towpath/src/pipeline/cutover/hooks.rs",
+        "crates/towpath/src/pipeline/hooks.rs",
         "pub const fn word(self)",
         "\n    }\n",
     );
@@ -463,6 +463,10 @@ fn commands() -> BTreeSet<String> {
             Some("help") | None => {}
             Some("config") => {
                 commands.insert("config show".to_owned());
+            }
+            Some("mask") => {
+                let further = ["check", "diff", "approve"];
+                commands.extend(further.map(|what| format!("mask {what}")));
             }
             Some(name) => {
                 commands.insert(name.to_owned());

@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use towpath_model::clone::{CloneFinding, MaskedTable};
 use towpath_model::custody::{ChunkCustody, ChunkLinks, Link, TableCustody};
 use towpath_model::digest::RowDigest;
+use towpath_model::masking::MaskTally;
 use towpath_model::verification::{Difference, Measure, Verification};
 use towpath_model::{ChunkId, QualifiedName};
 
@@ -30,6 +32,7 @@ pub fn contradictions(verification: &Verification) -> Vec<String> {
     finding.counts();
     finding.catalog();
     finding.both_sides();
+    finding.clone();
     finding.found.truncate(TOLD);
     finding.found
 }
@@ -304,8 +307,10 @@ impl<'v> Finding<'v> {
             false => 0,
         };
         let are_its_own = self.differences().all(|difference| match difference {
+            // Those of a clone may stand where it has set them.
             Difference::Sequence { expected, found } => {
-                count > 0 && sequences.contains(expected) && found.as_ref() != Some(expected)
+                let is_known = sequences.contains(expected) || verification.clone.is_some();
+                count > 0 && is_known && found.as_ref() != Some(expected)
             }
             _ => true,
         });
@@ -348,6 +353,85 @@ impl<'v> Finding<'v> {
         let agrees = verification.health.is_some() == claimed && told.eq(shown);
         self.unless(agrees, || {
             "the checklist and what is said of it do not agree".to_owned()
+        });
+    }
+
+    /// What masking did, as chunks, proof and findings tell it.
+    fn clone(&mut self) {
+        let verification = self.verification;
+        let told: Vec<&CloneFinding> = self
+            .differences()
+            .filter_map(|difference| match difference {
+                Difference::Clone(finding) => Some(finding),
+                _ => None,
+            })
+            .collect();
+        let Some(proof) = &verification.clone else {
+            self.unless(told.is_empty(), || {
+                "it tells of a clone that it did not look at".to_owned()
+            });
+            return;
+        };
+        let differing: BTreeSet<&QualifiedName> = told
+            .iter()
+            .filter_map(|finding| match finding {
+                CloneFinding::Unmasked { table, .. } => Some(table),
+                _ => None,
+            })
+            .collect();
+        for table in &verification.chain.tables {
+            let mut sum = MaskTally::default();
+            let tallies = table
+                .chunks
+                .iter()
+                .filter_map(|it| it.chunk.masked.as_ref());
+            tallies.for_each(|tally| sum.add(tally));
+            let shown = proof
+                .columns
+                .iter()
+                .find(|it| it.table == table.name)
+                .map(|it| &it.columns);
+            let agrees = match shown {
+                Some(columns) => *columns == sum.columns || differing.contains(&table.name),
+                None => sum.columns.is_empty(),
+            };
+            self.unless(agrees, || {
+                format!(
+                    "what masking did to {} is not what its chunks say",
+                    table.name
+                )
+            });
+        }
+        let unchanged: BTreeSet<(&QualifiedName, &str)> = told
+            .iter()
+            .filter_map(|finding| match finding {
+                CloneFinding::Unchanged { table, column, .. } => Some((table, column.as_str())),
+                _ => None,
+            })
+            .collect();
+        let columns = proof
+            .columns
+            .iter()
+            .flat_map(|MaskedTable { table, columns }| {
+                let columns = columns.iter();
+                columns.map(move |(column, tally)| (table, column.as_str(), tally))
+            });
+        let mut left = columns.filter(|(_, _, tally)| tally.unchanged > 0);
+        let are_told = left.all(|(table, column, _)| unchanged.contains(&(table, column)));
+        self.unless(are_told, || {
+            "values that are what they were are among no difference".to_owned()
+        });
+        let all = proof.columns.len();
+        let equal = usize::try_from(proof.unmasked_tables).unwrap_or(usize::MAX);
+        let is_whole = equal <= all && equal + differing.len() >= all;
+        self.unless(is_whole, || {
+            format!("{equal} of {all} masked tables are equal, and no difference tells of the rest")
+        });
+        let originals = told
+            .iter()
+            .any(|it| matches!(it, CloneFinding::Original { .. }));
+        self.unless(!originals || proof.residual.is_some(), || {
+            "it tells of originals that it did not look for".to_owned()
         });
     }
 }

@@ -117,4 +117,6 @@ pub fn altered(place: &str, why: &str) -> Failure {
 }
 
 #[cfg(test)]
+mod clone_tests;
+#[cfg(test)]
 mod tests;

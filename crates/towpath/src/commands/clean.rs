@@ -1,11 +1,425 @@
-//! `towpath clean`.
+//! `towpath clean`: the staged rows of a run go for good, and are proven to be gone.
+//!
+//! Staged rows are production rows, or masked ones; nobody needs them once a run has arrived. What
+//! says what was moved and how it was proven stays: plan, schema, journal, manifest, evidence, and the
+//! run's key, without which the digests in the evidence could not be computed again.
 
-use towpath_model::{ErrorKind, Exit, Failure, Result};
+use std::io::{BufRead, IsTerminal};
+use std::sync::Arc;
+
+use serde_json::json;
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+use towpath_model::journal::{Entry, RunStage};
+use towpath_model::lease::Lease;
+use towpath_model::manifest::Manifest;
+use towpath_model::plan::Plan;
+use towpath_model::{ErrorKind, Exit, Failure, Result, RunId};
+use towpath_store::{Journal, RunStore, Staged, read_journal};
 
 use crate::arguments::CleanArguments;
+use crate::commands::{ask, next};
 use crate::context::Context;
+use crate::pipeline::verifying;
+use crate::run_state::{FenceState, RunState, StagedRows};
+use crate::{clock, run_files, table};
 
-/// Not built yet.
-pub async fn clean(_context: &Context, _arguments: &CleanArguments) -> Result<Exit> {
-    Err(Failure::new(ErrorKind::Internal, "not built yet"))
+/// What is lost with the rows, and what is not.
+const AFTERWARDS: &str = "afterwards this run can be neither loaded nor cloned, and `verify --chunks` has nothing to look at;\n\
+    plan, schema, journal, manifest, evidence and the run's key stay";
+
+/// Cleans the run that is named, or all whose time is over.
+pub async fn clean(context: &Context, arguments: &CleanArguments) -> Result<Exit> {
+    match &arguments.run {
+        Some(run) => one(context, &run.parse()?, arguments).await,
+        None => expired(context, arguments).await,
+    }
+}
+
+/// A run with staged rows.
+struct Found {
+    store: RunStore,
+    plan: Arc<Plan>,
+    state: RunState,
+    manifest: Option<Manifest>,
+    /// Whether the latest verification was clean; nothing before the first.
+    verified: Option<bool>,
+    /// Who is at work on it.
+    holder: Option<Lease>,
+}
+
+impl Found {
+    async fn read(context: &Context, run: &RunId) -> Result<Self> {
+        let store = context.open_store(run).await?;
+        let plan = run_files::require_plan(&store).await?.plan;
+        let lease: Option<Lease> = store.get_document("lease.json").await?;
+        Ok(Self {
+            state: RunState::of(&read_journal(&store).await?),
+            manifest: store.get_document("manifest.json").await?,
+            verified: verifying::latest(&store)
+                .await?
+                .map(|(_, verification)| verification.is_clean()),
+            holder: lease.filter(|lease| lease.is_held(clock::now_s())),
+            plan,
+            store,
+        })
+    }
+
+    fn run(&self) -> &RunId {
+        self.store.run()
+    }
+
+    /// When its rows were staged.
+    fn since(&self) -> &str {
+        let sealed = self.manifest.as_ref().map(|it| it.sealed_at.as_str());
+        sealed.unwrap_or(&self.plan.created_at)
+    }
+
+    /// Keys that must be gone: those of the manifest, and those that the journal tells of.
+    fn keys(&self) -> Vec<String> {
+        let sealed = self.manifest.iter().flat_map(Manifest::chunks);
+        let mut keys: Vec<String> = sealed
+            .chain(self.state.chunks.values())
+            .map(|chunk| chunk.key.clone())
+            .collect();
+        keys.sort();
+        keys.dedup();
+        keys
+    }
+
+    /// Why it cannot be cleaned now, whoever confirms.
+    fn is_in_the_middle(&self) -> Option<&'static str> {
+        if self.state.stage == Some(RunStage::Switching) {
+            return Some("its cutover is in the middle");
+        }
+        let is_switched = self.state.stage == Some(RunStage::Switched);
+        (!is_switched && self.state.fence != FenceState::None)
+            .then_some("its fence stands, or perhaps does")
+    }
+
+    /// What is given up with the rows of a run that has not arrived.
+    fn gives_up(&self) -> Option<&'static str> {
+        let loaded = self.state.stage >= Some(RunStage::Loaded);
+        if self.plan.rehearsal.is_some() || self.state.stage == Some(RunStage::Switched) {
+            return None;
+        }
+        if self.plan.clone.is_some() {
+            return (!self.state.swapped)
+                .then_some("its clone does not serve, and cannot be finished without them");
+        }
+        Some(if self.manifest.is_none() {
+            "its export is not sealed: what it has stored goes, and the run cannot go on"
+        } else if !loaded {
+            "its rows were never loaded: if the source has gone, they are the only ones"
+        } else {
+            match self.verified {
+                Some(true) if self.state.stage == Some(RunStage::RolledBack) => {
+                    "its cutover was rolled back, and the target could not be loaded again"
+                }
+                Some(true) => {
+                    "its consumers are not switched, and the target could not be loaded again"
+                }
+                Some(false) => {
+                    "verification found differences, and nothing could say where they come from"
+                }
+                None => "it is not verified, and stored rows could not be compared any more",
+            }
+        })
+    }
+
+    fn heading(&self, staged: &Staged) -> String {
+        let what = match (&self.plan.clone, &self.manifest) {
+            (Some(clone), _) => format!("clone {:?}, staged", clone.name),
+            (None, Some(_)) => "sealed".to_owned(),
+            (None, None) => "planned".to_owned(),
+        };
+        format!(
+            "run {}   {what} {}   {}",
+            self.run(),
+            self.since(),
+            amount(staged)
+        )
+    }
+}
+
+fn amount(staged: &Staged) -> String {
+    let uploads = match staged.uploads {
+        0 => String::new(),
+        count => format!(", {}", table::counted(count, "unfinished upload")),
+    };
+    format!(
+        "{}, {}{uploads}",
+        table::counted(staged.objects, "object"),
+        table::bytes(staged.bytes)
+    )
+}
+
+async fn one(context: &Context, run: &RunId, arguments: &CleanArguments) -> Result<Exit> {
+    let found = Found::read(context, run).await?;
+    let staged = found.store.staged().await?;
+    if let (StagedRows::Gone { at, .. }, true) = (&found.state.staged, staged.is_empty()) {
+        let asked = found.store.prove_unstaged(found.keys()).await?;
+        if context.json {
+            tell_json(&found, &staged, asked, arguments.dry_run);
+        } else {
+            println!("the staged rows of run {run} were deleted on {at}; nothing is there");
+        }
+        return Ok(Exit::Done);
+    }
+    if !context.json {
+        println!("{}", found.heading(&staged));
+    }
+    eprintln!("{AFTERWARDS}");
+    if let Some(gives_up) = found.gives_up() {
+        eprintln!("{gives_up}");
+    }
+    refuse_in_use(context, &found).await?;
+    if arguments.dry_run {
+        if context.json {
+            tell_json(&found, &staged, 0, true);
+        }
+        next(&format!("`towpath clean {run}` deletes them"));
+        return Ok(Exit::Done);
+    }
+    match found.gives_up() {
+        Some(gives_up) => confirm(run, arguments, gives_up)?,
+        None if arguments.confirm.as_deref() == Some(run.as_str()) => {}
+        None => ask(arguments.yes, "\ndelete them for good?")?,
+    }
+    let (purged, asked) = Box::pin(purge(context, &found)).await?;
+    tell(context, &found, &purged, asked);
+    next(&format!(
+        "nothing; `towpath report {run}` still tells what the run did"
+    ));
+    Ok(Exit::Done)
+}
+
+/// Refuses what somebody is in the middle of. A lease of another process is refused again, and for
+/// certain, when it is taken.
+async fn refuse_in_use(context: &Context, found: &Found) -> Result<()> {
+    let run = found.run();
+    if let Some(why) = found.is_in_the_middle() {
+        return Err(Failure::new(
+            ErrorKind::Blocked,
+            format!("could not clean run {run}: {why}"),
+        )
+        .hint(format!(
+            "`towpath cutover {run}` or `towpath rollback {run}` ends it; `towpath unfence {run}` lifts a fence that is left"
+        )));
+    }
+    if let Some(reader) = reader(context, run).await? {
+        return Err(Failure::new(
+            ErrorKind::LeaseHeld,
+            format!("could not clean run {run}: run {reader} is making a clone of its rows"),
+        )
+        .hint("wait for it, or look with `towpath status`"));
+    }
+    Ok(())
+}
+
+/// A run at work that reads the rows of this one.
+async fn reader(context: &Context, run: &RunId) -> Result<Option<RunId>> {
+    for other in context.stored_runs().await? {
+        let store = context.open_store(&other).await?;
+        let lease: Option<Lease> = store.get_document("lease.json").await?;
+        if other == *run || !lease.is_some_and(|lease| lease.is_held(clock::now_s())) {
+            continue;
+        }
+        let Some(stored) = run_files::stored_plan(&store).await? else {
+            continue;
+        };
+        let clone = stored.plan.clone.as_ref();
+        let reads = clone
+            .is_some_and(|it| it.from.as_ref() == Some(run) || it.reuses.as_ref() == Some(run));
+        if reads {
+            return Ok(Some(other));
+        }
+    }
+    Ok(None)
+}
+
+/// What cannot be had again wants the name typed.
+fn confirm(run: &RunId, arguments: &CleanArguments, gives_up: &str) -> Result<()> {
+    let refuse = |what: String| {
+        Failure::new(ErrorKind::Usage, what).hint(format!("{gives_up}; pass --confirm {run}"))
+    };
+    let typed = match &arguments.confirm {
+        Some(typed) => typed.clone(),
+        None if std::io::stdin().is_terminal() => {
+            eprint!("type the run id to delete them all the same: ");
+            let mut line = String::new();
+            std::io::stdin()
+                .lock()
+                .read_line(&mut line)
+                .map_err(|cause| refuse("could not read the answer".to_owned()).because(cause))?;
+            line.trim().to_owned()
+        }
+        None => return Err(refuse(format!("cleaning run {run} needs a confirmation"))),
+    };
+    if typed == run.as_str() {
+        return Ok(());
+    }
+    Err(refuse(format!("{typed:?} is not the run {run}")))
+}
+
+/// Deletes under the run's lease. The journal says so before the first object goes, so that whoever
+/// misses one later is told why, and again once all are proven to be gone.
+async fn purge(context: &Context, found: &Found) -> Result<(Staged, u64)> {
+    let command = format!("clean {}", found.run());
+    let store = &found.store;
+    Box::pin(
+        context.with_lease(store, &command, async |journal: Journal| {
+            // Somebody may have gone on with the run while this process was asking.
+            let state = RunState::of(&read_journal(store).await?);
+            if state.stage != found.state.stage {
+                return Err(Failure::new(
+                    ErrorKind::Conflict,
+                    format!("run {} has gone on meanwhile", found.run()),
+                )
+                .hint("look with `towpath status`, then the same command again"));
+            }
+            journal.append(Entry::Cleaning).await?;
+            let purged = Box::pin(store.purge_staged()).await?;
+            let asked = Box::pin(store.prove_unstaged(found.keys())).await?;
+            journal
+                .append(Entry::Cleaned {
+                    objects: purged.objects,
+                })
+                .await?;
+            Ok((purged, asked))
+        }),
+    )
+    .await
+}
+
+fn tell(context: &Context, found: &Found, purged: &Staged, asked: u64) {
+    if context.json {
+        tell_json(found, purged, asked, false);
+        return;
+    }
+    println!(
+        "run {}: deleted {}; nothing is listed below chunks/ any more, and {} were asked for and are gone",
+        found.run(),
+        amount(purged),
+        table::counted(asked, "key")
+    );
+}
+
+fn tell_json(found: &Found, staged: &Staged, asked: u64, dry_run: bool) {
+    println!(
+        "{}",
+        json!({
+            "v": 1, "type": "clean", "run": found.run(), "dry_run": dry_run,
+            "objects": staged.objects, "bytes": staged.bytes, "uploads": staged.uploads,
+            "asked": asked,
+        })
+    );
+}
+
+/// Every run of the store whose rows are older than the setting says.
+async fn expired(context: &Context, arguments: &CleanArguments) -> Result<Exit> {
+    let days = match context.settings.text("clean.retain_days") {
+        "0" => 0,
+        _ => context.settings.number("clean.retain_days")?,
+    };
+    let oldest = OffsetDateTime::now_utc()
+        - Duration::days(i64::try_from(days.min(36_500)).unwrap_or(36_500));
+    let current = context.local.current_run()?;
+    let mut due = Vec::new();
+    for run in context.stored_runs().await? {
+        // A folder without a plan has no rows; one that cannot be read is somebody's to look at.
+        match Found::read(context, &run).await {
+            Err(failure) if failure.kind() == ErrorKind::NotFound => {}
+            Err(failure) => eprintln!("left: run {run}: {failure}"),
+            Ok(found) => match is_due(&found, oldest, current.as_ref()) {
+                Due::No => {}
+                Due::Left(why) => eprintln!("left: run {run}: {why}"),
+                Due::Yes => due.push(found),
+            },
+        }
+    }
+    let mut listed = Vec::new();
+    for found in due {
+        let staged = found.store.staged().await?;
+        if !context.json {
+            println!("{}", found.heading(&staged));
+        }
+        if arguments.dry_run && context.json {
+            tell_json(&found, &staged, 0, true);
+        }
+        if let Some(gives_up) = found.gives_up() {
+            eprintln!("  {gives_up}");
+        }
+        listed.push(found);
+    }
+    if listed.is_empty() {
+        eprintln!("no run has rows that are older than {days} days");
+        return Ok(Exit::Done);
+    }
+    if arguments.dry_run {
+        next("`towpath clean --expired` deletes them");
+        return Ok(Exit::Done);
+    }
+    eprintln!("{AFTERWARDS}");
+    ask(arguments.yes, "\ndelete the rows of all these for good?")?;
+    let mut failed = None;
+    for found in listed {
+        // One that cannot be cleaned should not keep the rows of the others.
+        match Box::pin(clean_expired(context, &found)).await {
+            Ok((purged, asked)) => tell(context, &found, &purged, asked),
+            Err(failure) => {
+                eprintln!("left: run {}: {failure}", found.run());
+                failed.get_or_insert(failure);
+            }
+        }
+        context.stop.check()?;
+    }
+    failed.map_or(Ok(Exit::Done), Err)
+}
+
+async fn clean_expired(context: &Context, found: &Found) -> Result<(Staged, u64)> {
+    refuse_in_use(context, found).await?;
+    Box::pin(purge(context, found)).await
+}
+
+/// Whether the time of a run is over.
+enum Due {
+    No,
+    /// It is, and something speaks against it.
+    Left(&'static str),
+    Yes,
+}
+
+fn is_due(found: &Found, oldest: OffsetDateTime, current: Option<&RunId>) -> Due {
+    if matches!(found.state.staged, StagedRows::Gone { .. }) {
+        return Due::No;
+    }
+    match OffsetDateTime::parse(found.since(), &Rfc3339) {
+        Ok(since) if since > oldest => return Due::No,
+        Ok(_) => {}
+        Err(_) => {
+            return Due::Left(
+                "when it was made cannot be read; `towpath clean` with its name asks",
+            );
+        }
+    }
+    if found.holder.is_some() {
+        return Due::Left("somebody is at work on it");
+    }
+    if let Some(why) = found.is_in_the_middle() {
+        return Due::Left(why);
+    }
+    let is_loaded = found.state.stage >= Some(RunStage::Loaded);
+    let is_a_move = found.plan.clone.is_none() && found.plan.rehearsal.is_none();
+    if is_a_move && is_loaded && found.gives_up().is_some() && found.verified != Some(true) {
+        return Due::Left(
+            "it is loaded and not verified clean; `towpath clean` with its name asks",
+        );
+    }
+    if current == Some(found.run()) && found.gives_up().is_some() {
+        return Due::Left(
+            "it is the current run here and has not arrived; `towpath clean` with its name asks",
+        );
+    }
+    Due::Yes
 }

@@ -8,7 +8,7 @@ use crate::arguments::CloneArguments;
 use crate::commands::{next, verify};
 use crate::context::Context;
 use crate::pipeline::clone::{self, Cloned, Order};
-use crate::report;
+use crate::{report, table};
 
 /// Makes a clone, or goes on with one.
 pub async fn clone(context: &Context, arguments: &CloneArguments) -> Result<Exit> {
@@ -30,7 +30,10 @@ pub async fn clone(context: &Context, arguments: &CloneArguments) -> Result<Exit
     let paths = paths?;
     let exit = tell(context, &name, store.run().as_str(), &cloned);
     eprintln!("report: {}", paths.html.display());
-    Ok(exit)
+    match cloned.after {
+        None => Ok(exit),
+        Some(failure) => Err(failure),
+    }
 }
 
 fn tell(context: &Context, name: &str, run: &str, cloned: &Cloned) -> Exit {
@@ -43,11 +46,22 @@ fn tell(context: &Context, name: &str, run: &str, cloned: &Cloned) -> Exit {
             "{}",
             json!({
                 "v": 1, "type": "clone", "name": name, "run": run,
-                "kept": swapped.kept, "dropped": swapped.dropped, "left": swapped.left,
+                "kept": swapped.kept, "dropped": swapped.dropped, "ended": swapped.ended,
+                "left": swapped.left,
             })
         );
     } else {
         println!("clone {} serves run {run}", readable(name));
+        if swapped.ended > 0 {
+            let sessions = table::counted(swapped.ended as u64, "session");
+            eprintln!("{sessions} of the clone before did not end and had to be ended");
+        }
+        if let Some(kept) = &swapped.kept {
+            eprintln!("the clone before is kept as {kept}");
+        }
+        for dropped in &swapped.dropped {
+            eprintln!("dropped {dropped}: one more than are kept");
+        }
     }
     for left in &swapped.left {
         eprintln!("{left}");

@@ -27,6 +27,7 @@ pub async fn cutover(context: &Context, arguments: &CutoverArguments) -> Result<
     let store = context.open_store(&run).await?;
     let plan = run_files::require_plan(&store).await?;
     planning::refuse_rehearsal(&plan.plan)?;
+    planning::refuse_clone(&plan.plan)?;
     let clients = aws::switch_clients(context).await?;
     let bindings = aws::discover(context, &clients, &run).await?;
     if !context.json {

@@ -1,5 +1,6 @@
 //! What each level of a verification saw, a line each.
 
+use towpath_model::clone::{CloneFinding, CloneProof};
 use towpath_model::custody::{Chain, Link, LinkCount};
 use towpath_model::verification::{Difference, Measure, Reading, Verification};
 
@@ -24,6 +25,9 @@ pub fn lines(verification: &Verification) -> Vec<String> {
         if verification.looked_at(level) {
             lines.push(format!("{level}: {}", told(verification)));
         }
+    }
+    if let Some(proof) = &verification.clone {
+        lines.push(format!("clone: {}", clone(proof, verification)));
     }
     lines
 }
@@ -157,6 +161,57 @@ fn health(verification: &Verification) -> String {
         0 => format!("{}, none failed", counted(checks, "check")),
         failed => format!("{}, {failed} FAILED", counted(checks, "check")),
     }
+}
+
+/// What was seen of a clone as a clone.
+fn clone(proof: &CloneProof, verification: &Verification) -> String {
+    let of = |is: fn(&CloneFinding) -> bool| {
+        let differences = verification.differences.iter();
+        let found =
+            differences.filter(|it| matches!(it, Difference::Clone(finding) if is(finding)));
+        found.count() as u64
+    };
+    let tallies = || {
+        proof
+            .columns
+            .iter()
+            .flat_map(|table| table.columns.values())
+    };
+    let changed: u64 = tallies().map(|it| it.changed).sum();
+    let mut parts = Vec::new();
+    if proof.masks.is_some() {
+        parts.push(format!(
+            "{} of {} equal but for their masks",
+            proof.unmasked_tables,
+            counted(proof.columns.len() as u64, "table")
+        ));
+        parts.push(format!(
+            "{} masked in {}",
+            counted(changed, "value"),
+            counted(tallies().count() as u64, "column")
+        ));
+    }
+    parts.push(format!(
+        "{} and {} hold",
+        counted(proof.references_checked, "reference"),
+        counted(proof.uniques_checked, "unique key")
+    ));
+    parts.push(match &proof.residual {
+        None => "no residual scan".to_owned(),
+        Some(scan) => format!(
+            "residual scan: {} read, {}",
+            counted(scan.values, "value"),
+            match of(|it| matches!(it, CloneFinding::Original { .. })) {
+                0 => "none of the source's".to_owned(),
+                places => format!("the source's or secrets in {}", counted(places, "PLACE")),
+            }
+        ),
+    });
+    let wrong = of(|it| !matches!(it, CloneFinding::Original { .. }));
+    if wrong > 0 {
+        parts.push(counted(wrong, "FINDING"));
+    }
+    parts.join(", ")
 }
 
 #[cfg(test)]

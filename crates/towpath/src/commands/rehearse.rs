@@ -186,6 +186,7 @@ async fn of_sealed_run(context: &Context, asking: &RunArguments, from: &RunId) -
     let rows = context.open_store(from).await?;
     let rows_plan = run_files::require_plan(&rows).await?;
     planning::refuse_rehearsal(&rows_plan.plan)?;
+    planning::refuse_clone(&rows_plan.plan)?;
     let target = context.url(Side::Target)?;
     let planned = &rows_plan.plan.target.endpoint;
     if target.identity() != *planned {

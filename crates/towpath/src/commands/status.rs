@@ -1,9 +1,11 @@
 //! `towpath status`: where a run is, read from its store alone.
 
 use serde_json::json;
+use towpath_model::clone::ClonePlan;
 use towpath_model::journal::RunStage;
 use towpath_model::lease::Lease;
 use towpath_model::manifest::Manifest;
+use towpath_model::name::readable;
 use towpath_model::{Exit, Result};
 use towpath_store::read_journal;
 
@@ -11,7 +13,7 @@ use crate::arguments::RunSelector;
 use crate::commands::{next, show};
 use crate::context::Context;
 use crate::pipeline::verifying;
-use crate::run_state::{FenceState, RunState};
+use crate::run_state::{FenceState, RunState, StagedRows};
 use crate::table;
 use crate::{clock, run_files};
 
@@ -39,6 +41,9 @@ pub async fn status(context: &Context, which: &RunSelector) -> Result<Exit> {
                 "verified": latest.as_ref().map(|(_, verification)| verification.is_clean()),
                 "bindings": bindings.as_ref().map(|document| document.bindings.len()),
                 "fence": fence_word(&state.fence),
+                "clone": plan.clone.as_ref().map(|clone| &clone.name),
+                "swapped": plan.clone.as_ref().map(|_| state.swapped),
+                "staged": staged_word(&state.staged),
                 "holder": holder.as_ref().map(|lease| &lease.holder),
                 "last_heard": state.last_heard,
             })
@@ -87,7 +92,40 @@ pub async fn status(context: &Context, which: &RunSelector) -> Result<Exit> {
         ),
         None => row("verify", "pending", String::new()),
     }
-    let (word, text) = match state.stage {
+    if let Some(text) = fence_text(&run, &state) {
+        row("fence", fence_word(&state.fence), text);
+    }
+    match &plan.clone {
+        Some(clone) => {
+            let (word, text) = swap(&state, clone);
+            row("swap", word, text);
+        }
+        None => {
+            let (word, text) = cutover(&state);
+            row("cutover", word, text.to_owned());
+        }
+    }
+    if let Some(text) = staged_text(&run, &state.staged) {
+        row("staged", staged_word(&state.staged), text);
+    }
+    print!("{}", table::aligned(&rows));
+    if let Some(lease) = holder {
+        println!("leased by {} ({})", lease.holder, lease.command);
+    }
+    let found_differences = latest.as_ref().is_some_and(|(_, it)| !it.is_clean());
+    next(&match (&plan.rehearsal, &plan.clone) {
+        (Some(_), _) => format!("nothing; `towpath report {run}` has what this rehearsal found"),
+        (None, Some(clone)) => clone_step(&run, &state, clone, found_differences),
+        (None, None) if found_differences => {
+            "do not cut over; the latest verification found differences".to_owned()
+        }
+        (None, None) => next_step(&run, &state, manifest.is_some()),
+    });
+    Ok(Exit::Done)
+}
+
+fn cutover(state: &RunState) -> (&'static str, &'static str) {
+    match state.stage {
         Some(RunStage::Switching) => (
             "begun",
             "in the middle: `towpath cutover` or `towpath rollback` ends it",
@@ -95,24 +133,61 @@ pub async fn status(context: &Context, which: &RunSelector) -> Result<Exit> {
         Some(RunStage::Switched) => ("done", ""),
         Some(RunStage::RolledBack) => ("undone", "configuration is as it was before"),
         _ => ("gate", "nothing switched"),
-    };
-    if let Some(text) = fence_text(&run, &state) {
-        row("fence", fence_word(&state.fence), text);
     }
-    row("cutover", word, text.to_owned());
-    print!("{}", table::aligned(&rows));
-    if let Some(lease) = holder {
-        println!("leased by {} ({})", lease.holder, lease.command);
+}
+
+/// Whether it still serves only the server knows: a later clone may have taken its place.
+fn swap(state: &RunState, clone: &ClonePlan) -> (&'static str, String) {
+    let name = readable(&clone.name);
+    match state.swapped {
+        true => ("done", format!("it became {name}")),
+        false => (
+            "pending",
+            format!("built as {}, not {name} yet", clone.aside),
+        ),
     }
-    let found_differences = latest.as_ref().is_some_and(|(_, it)| !it.is_clean());
-    next(&match found_differences {
-        _ if plan.rehearsal.is_some() => {
-            format!("nothing; `towpath report {run}` has what this rehearsal found")
+}
+
+fn clone_step(
+    run: &towpath_model::RunId,
+    state: &RunState,
+    clone: &ClonePlan,
+    found_differences: bool,
+) -> String {
+    match (state.swapped, found_differences) {
+        (true, _) if matches!(state.staged, StagedRows::Gone { .. }) => {
+            "`towpath clones` lists the clones on the server".to_owned()
         }
-        true => "do not cut over; the latest verification found differences".to_owned(),
-        false => next_step(&run, &state, manifest.is_some()),
-    });
-    Ok(Exit::Done)
+        (true, _) => format!(
+            "`towpath clones` lists the clones on the server; `towpath clean {run}` deletes its staged rows"
+        ),
+        (false, true) => format!(
+            "the verification found something, and the clone before it serves on; `towpath report {run}`, then `towpath clone --to {} --anew`",
+            clone.name
+        ),
+        (false, false) => format!(
+            "the same `towpath clone --to {}` as before goes on with it",
+            clone.name
+        ),
+    }
+}
+
+fn staged_word(staged: &StagedRows) -> &'static str {
+    match staged {
+        StagedRows::Kept => "kept",
+        StagedRows::Going { .. } => "begun",
+        StagedRows::Gone { .. } => "deleted",
+    }
+}
+
+fn staged_text(run: &towpath_model::RunId, staged: &StagedRows) -> Option<String> {
+    match staged {
+        StagedRows::Kept => None,
+        StagedRows::Going { since } => Some(format!(
+            "being deleted since {since}; `towpath clean {run}` ends it"
+        )),
+        StagedRows::Gone { at, .. } => Some(format!("{at}, and proven to be gone")),
+    }
 }
 
 /// The journal tells of it, not the source: `towpath check` looks there.

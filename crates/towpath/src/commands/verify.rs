@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use towpath_model::clone::CloneFinding;
+use towpath_model::plan::Plan;
 use towpath_model::verification::{Difference, Measure, Reading, Verification};
 use towpath_model::{ErrorKind, Exit, Failure, Result};
 use towpath_store::read_journal;
@@ -12,6 +14,8 @@ use crate::arguments::{MeasureArgument, ReadingArgument, VerifyArguments};
 use crate::clock;
 use crate::commands::{evidence, next, proofs, show};
 use crate::context::Context;
+use crate::pipeline::clone::database::{self, Destination};
+use crate::pipeline::clone::order;
 use crate::pipeline::health::Queries;
 use crate::pipeline::planning;
 use crate::pipeline::verifying::{self, Looking};
@@ -32,6 +36,16 @@ pub async fn verify(context: &Context, arguments: &VerifyArguments) -> Result<Ex
     let store = context.open_store(&run).await?;
     let plan = run_files::require_plan(&store).await?;
     planning::refuse_rehearsal(&plan.plan)?;
+    if looking.levels.contains(&Level::Chunks) {
+        let state = RunState::of(&read_journal(&store).await?);
+        state.require_staged(&run).map_err(|failure| {
+            failure.hint(format!(
+                "there is nothing to look at in the store; `towpath verify {run} --rows --sequences --schema` compares the target with the manifest, which stays"
+            ))
+        })?;
+    }
+    let aside = clone_of_run(context, &plan.plan, &looking).await?;
+    let context = aside.as_ref().unwrap_or(context);
     let demanded = arguments.expect_manifest.as_deref();
     let manifest = open_manifest(&store, &plan.plan, plan.hash, demanded).await?;
     if arguments.dry_run {
@@ -56,11 +70,54 @@ pub async fn verify(context: &Context, arguments: &VerifyArguments) -> Result<Ex
     let exit = tell(context, &store.describe(&key), &verification);
     if exit == Exit::Done {
         next(&match proves_the_copy {
+            _ if plan.plan.clone.is_some() => {
+                "`towpath clones` lists the clones on its server".to_owned()
+            }
             false => format!("`towpath verify {run}` looks at all that proves the copy"),
             true => format!("`towpath cutover {run}` when consumers may move"),
         });
     }
     Ok(exit)
+}
+
+/// For the run of a clone: its database in the target's place, whatever that is called by now.
+async fn clone_of_run(
+    context: &Context,
+    plan: &Plan,
+    looking: &Looking,
+) -> Result<Option<Context>> {
+    let Some(clone) = &plan.clone else {
+        return Ok(None);
+    };
+    if looking.measure == Measure::Live && (clone.masks.is_some() || clone.subset.is_some()) {
+        return Err(Failure::new(
+            ErrorKind::Usage,
+            "--source live compares a clone with rows that are not meant to be in it",
+        )
+        .hint("leave --source away: the manifest says what the clone has to hold"));
+    }
+    if looking.levels.iter().all(|level| *level == Level::Chunks) {
+        return Ok(None);
+    }
+    let destination = Destination {
+        url: order::server(&context.settings)?,
+        name: clone.name.clone(),
+    };
+    let is_there = destination.database(&clone.aside).identity() == plan.target.endpoint;
+    if !is_there {
+        return Err(Failure::new(
+            ErrorKind::Blocked,
+            format!(
+                "run {} made its clone as {}, and clones are looked for on {}",
+                plan.run,
+                plan.target.endpoint,
+                destination.server()
+            ),
+        )
+        .hint("export TOWPATH_CLONE_URL with a database of that server"));
+    }
+    let aside = database::of_run(context, &destination, plan).await?;
+    Ok(Some(context.aside(aside)))
 }
 
 /// What the arguments ask for, unless it makes no sense.
@@ -183,9 +240,17 @@ pub fn tell(context: &Context, evidence: &str, verification: &Verification) -> E
         return Exit::Done;
     }
     let of_health = |it: &Difference| matches!(it, Difference::Health(_));
+    let is_original =
+        |it: &Difference| matches!(it, Difference::Clone(CloneFinding::Original { .. }));
     next(match verification.differences.iter().all(of_health) {
         // After a cutover, mostly: there is nothing left to be held back.
         true => "follow the remedies, then `towpath verify --health` again",
+        false if verification.differences.iter().any(is_original) => {
+            "mask these columns, or allow them by name with a reason, and clone again; what served before still does"
+        }
+        false if verification.clone.is_some() => {
+            "hand nobody this clone; the evidence names every difference, and what served under its name before still does where it was not swapped in"
+        }
         false => "do not cut over; the evidence names every difference",
     });
     Exit::Differences
@@ -206,6 +271,10 @@ pub fn print_verdict(verification: &Verification) {
         .iter()
         .flat_map(|it| it.not_looked_at.iter().take(SHOWN))
     {
+        println!("  not looked at: {passed}");
+    }
+    let of_clone = verification.clone.iter().flat_map(|it| &it.not_looked_at);
+    for passed in of_clone.take(SHOWN) {
         println!("  not looked at: {passed}");
     }
     // What failed of the checklist has been told in it.

@@ -2,9 +2,11 @@
 //! which order they are called and what is written down in between.
 
 pub mod access;
+pub mod aside;
 pub mod clone;
 pub mod cutover;
 pub mod health;
+pub mod hooks;
 pub mod planning;
 pub mod scratch;
 pub mod survey;

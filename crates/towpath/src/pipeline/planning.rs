@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::IsTerminal;
 
 use towpath_model::document;
+use towpath_model::name::readable;
 use towpath_model::plan::{CheckResult, Plan, PlannedJobs, PlannedTable, Verdict};
 use towpath_model::schema::CleanSchema;
 use towpath_model::script::{self, Statement};
@@ -108,6 +109,7 @@ pub async fn open_run(context: &Context, arguments: &RunArguments) -> Result<Ope
                 .hint("make a new plan with `towpath plan -o FILE`"));
             }
             refuse_rehearsal(&plan.plan)?;
+            refuse_clone(&plan.plan)?;
             same_databases(context, &plan.plan)?;
             context.local.set_current_run(&run)?;
             return Ok(OpenRun {
@@ -241,6 +243,18 @@ pub fn refuse_rehearsal(plan: &Plan) -> Result<()> {
             format!("run {} was a rehearsal", plan.run),
         )
         .hint("begin a run with `towpath run`; `towpath report` and `towpath status` show the rehearsal")),
+    }
+}
+
+/// A clone is no migration: nothing is switched to it, and its rows may be masked.
+pub fn refuse_clone(plan: &Plan) -> Result<()> {
+    match &plan.clone {
+        None => Ok(()),
+        Some(clone) => Err(Failure::new(
+            ErrorKind::Blocked,
+            format!("run {} makes clone {}", plan.run, readable(&clone.name)),
+        )
+        .hint("`towpath clone` goes on with it and `towpath clones` lists it; a migration begins with `towpath run --new-run`")),
     }
 }
 

@@ -4,29 +4,19 @@
 //! database or role that it is on. And nothing is made that no mark tells of: whoever comes after a
 //! killed process finds all of it on the server itself.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use serde::Deserialize;
-use tokio::task::JoinHandle;
 use towpath_load::{LoadedBy, loaded_by};
 use towpath_model::connection::{ConnectionUrl, Side};
 use towpath_model::name::{quote_identifier, quote_literal};
-use towpath_model::rehearsal::{
-    AddedMembership, LeftAlone, MadeRole, Mark, RehearsalPlan, RoleMark,
-};
+use towpath_model::rehearsal::{LeftAlone, MadeRole, Mark, RehearsalPlan, RoleMark};
 use towpath_model::schema::CleanSchema;
-use towpath_model::script::Statement;
-use towpath_model::structure::ObjectKind;
 use towpath_model::{ErrorKind, Failure, Result, RunId};
-use towpath_postgres::{Session, SessionOptions};
-use towpath_schema::creation_of_role;
+use towpath_postgres::Session;
 
 use crate::context::{Aside, Context};
-
-/// How often the session that shows that a rehearsal lives says a word: a way to the server on which
-/// nothing happens is closed by what is in between.
-const WORD_EVERY: Duration = Duration::from_secs(30);
+use crate::pipeline::aside::keeper::Keeper;
+use crate::pipeline::aside::roles::{RoleRow, make_roles, roles};
+use crate::pipeline::aside::{connect, creation, marking, of_database};
 
 /// What the names of sessions end in that show that a rehearsal lives.
 const KEEPER: &str = "rehearse";
@@ -80,13 +70,26 @@ pub async fn make(
             memberships: Vec::new(),
         };
         admin.execute(&sql).await?;
-        admin.execute(&marking(&database, &mark)).await?;
+        admin.execute(&marking(&database, &mark.render())).await?;
         let url = of_database(&target, &database);
-        let keeper = Keeper::start(context, &url, run).await?;
+        let keeper = Keeper::start(context, &url, run, KEEPER).await?;
         let mut session = connect(context, &url, run, "scratch").await?;
-        let scratch = make_roles(&mut session, schema, mark, database.clone(), keeper).await;
+        let mut marked = mark;
+        let roles = make_roles(&mut session, schema, |roles| {
+            marked.roles.clone_from(&roles.made);
+            marked.memberships.clone_from(&roles.memberships);
+            marking(&database, &marked.render())
+        })
+        .await;
         session.close().await;
-        scratch
+        let roles = roles?;
+        Ok(Scratch {
+            roles: roles.made.into_iter().map(|role| role.name).collect(),
+            left_alone: LeftAlone::new(roles.before, marked.render()),
+            not_done: roles.not_done,
+            database: database.clone(),
+            keeper,
+        })
     }
     .await;
     if made.is_err() {
@@ -99,257 +102,9 @@ pub async fn make(
         let _ = admin.execute(&sql).await;
     }
     admin.close().await;
-    made.map_err(|failure| {
+    made.map_err(|failure: Failure| {
         failure.while_doing(format!("could not make scratch database {database}"))
     })
-}
-
-#[derive(Deserialize)]
-struct DatabaseRow {
-    encoding: String,
-    collate: String,
-    ctype: String,
-    provider: String,
-    locale: Option<String>,
-    rules: Option<String>,
-}
-
-/// The statement that makes a database in which text is sorted and encoded as in the one of the
-/// session. From `template0`, which nobody has changed and nobody is connected to.
-async fn creation(session: &mut Session, database: &str) -> Result<String> {
-    let like: DatabaseRow = session
-        .fetch_one(
-            "select pg_catalog.pg_encoding_to_char(d.encoding)::text as encoding,
-                    d.datcollate as collate, d.datctype as ctype,
-                    d.datlocprovider::text as provider,
-                    coalesce(pg_catalog.to_jsonb(d) ->> 'datlocale',
-                             pg_catalog.to_jsonb(d) ->> 'daticulocale') as locale,
-                    pg_catalog.to_jsonb(d) ->> 'daticurules' as rules
-               from pg_catalog.pg_database d
-              where d.datname = pg_catalog.current_database()",
-            &[],
-        )
-        .await?;
-    let mut sql = format!(
-        "create database {} template template0 encoding {} lc_collate {} lc_ctype {}",
-        quote_identifier(database),
-        quote_literal(&like.encoding),
-        quote_literal(&like.collate),
-        quote_literal(&like.ctype)
-    );
-    let (provider, word) = match like.provider.as_str() {
-        "i" => ("icu", "icu_locale"),
-        "b" => ("builtin", "builtin_locale"),
-        _ => ("libc", ""),
-    };
-    sql.push_str(&format!(" locale_provider {provider}"));
-    if let (Some(locale), false) = (&like.locale, word.is_empty()) {
-        sql.push_str(&format!(" {word} {}", quote_literal(locale)));
-    }
-    if let Some(rules) = &like.rules {
-        sql.push_str(&format!(" icu_rules {}", quote_literal(rules)));
-    }
-    Ok(sql)
-}
-
-fn marking(database: &str, mark: &Mark) -> String {
-    format!(
-        "comment on database {} is {}",
-        quote_identifier(database),
-        quote_literal(&mark.render())
-    )
-}
-
-fn of_database(target: &ConnectionUrl, database: &str) -> ConnectionUrl {
-    ConnectionUrl {
-        database: database.to_owned(),
-        ..target.clone()
-    }
-}
-
-async fn connect(
-    context: &Context,
-    url: &ConnectionUrl,
-    run: &RunId,
-    what: &str,
-) -> Result<Session> {
-    let options: SessionOptions =
-        context.session_options(Side::Target, &format!("towpath/{run}/{what}"));
-    let mut session = Session::connect(url, Side::Target, &options).await?;
-    // A setting of the login's own must not end what is waited for here.
-    session
-        .execute("set statement_timeout = 0; set idle_session_timeout = 0")
-        .await?;
-    Ok(session)
-}
-
-#[derive(Deserialize)]
-struct NameRow {
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct RoleRow {
-    name: String,
-    oid: u32,
-    comment: Option<String>,
-}
-
-/// Memberships of the login, in a form in which a changed one is another one.
-#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-struct MembershipRow {
-    role: String,
-    grantor: String,
-    options: String,
-}
-
-/// Makes the roles of the script that are not there, and the login a member of those that are, in one
-/// transaction with the mark that tells so. Without their `if not exists`: a role that somebody else
-/// makes at this moment ends the transaction, and is not taken for ours.
-async fn make_roles(
-    session: &mut Session,
-    schema: &CleanSchema,
-    mut mark: Mark,
-    database: String,
-    keeper: Keeper,
-) -> Result<Scratch> {
-    session.begin_writing("").await?;
-    let there: Vec<NameRow> = session
-        .fetch("select rolname as name from pg_catalog.pg_roles", &[])
-        .await?;
-    let there: BTreeSet<String> = there.into_iter().map(|row| row.name).collect();
-    let of_roles = schema
-        .pre_data
-        .iter()
-        .filter(|statement| statement.object.kind == ObjectKind::Role);
-    let (old, new): (Vec<&Statement>, Vec<&Statement>) =
-        of_roles.partition(|statement| there.contains(&statement.object.name));
-    for sql in new.iter().filter_map(|it| creation_of_role(&it.sql)) {
-        session.execute(sql).await?;
-    }
-    let mut not_done = Vec::new();
-    for statement in old.iter().filter(|it| is_membership_of_login(it)) {
-        let role = &statement.object.name;
-        match add_membership(session, statement).await? {
-            Some(added) => mark.memberships.extend(added),
-            None => not_done.push(format!(
-                "the membership of the target's login in role {} would get other options",
-                towpath_model::name::readable(role)
-            )),
-        }
-    }
-    let now = roles(session).await?;
-    mark.roles = now
-        .into_iter()
-        .filter(|role| !there.contains(&role.name))
-        .filter(|role| new.iter().any(|it| it.object.name == role.name))
-        .map(|role| MadeRole {
-            name: role.name,
-            oid: role.oid,
-        })
-        .collect();
-    session.execute(&marking(&database, &mark)).await?;
-    session.commit().await?;
-    Ok(Scratch {
-        roles: mark.roles.iter().map(|role| role.name.clone()).collect(),
-        left_alone: LeftAlone::new(there, &mark),
-        not_done,
-        database,
-        keeper,
-    })
-}
-
-async fn roles(session: &mut Session) -> Result<Vec<RoleRow>> {
-    session
-        .fetch(
-            "select rolname as name, oid::int8 as oid,
-                    pg_catalog.shobj_description(oid, 'pg_authid') as comment
-               from pg_catalog.pg_roles
-              order by rolname",
-            &[],
-        )
-        .await
-}
-
-/// Whether a statement lets the login act as the role; the load wants it for owners.
-fn is_membership_of_login(statement: &Statement) -> bool {
-    let plain = format!(
-        "grant {} to current_user",
-        quote_identifier(&statement.object.name)
-    );
-    let rest = statement.sql.strip_prefix(&plain);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(" with "))
-}
-
-/// Adds a membership of the login; gives what to take back. Nothing is done, and nothing given, when
-/// it would change one that is there.
-async fn add_membership(
-    session: &mut Session,
-    statement: &Statement,
-) -> Result<Option<Vec<AddedMembership>>> {
-    let before = memberships(session).await?;
-    session.execute("savepoint membership").await?;
-    session.execute(&statement.sql).await?;
-    let after = memberships(session).await?;
-    let is_changed = before.iter().any(|row| !after.contains(row));
-    if is_changed {
-        session.execute("rollback to savepoint membership").await?;
-        return Ok(None);
-    }
-    let added = after.into_iter().filter(|row| !before.contains(row));
-    Ok(Some(
-        added
-            .map(|row| AddedMembership {
-                role: row.role,
-                grantor: row.grantor,
-            })
-            .collect(),
-    ))
-}
-
-async fn memberships(session: &mut Session) -> Result<BTreeSet<MembershipRow>> {
-    let rows: Vec<MembershipRow> = session
-        .fetch(
-            "select r.rolname as role, pg_catalog.pg_get_userbyid(m.grantor)::text as grantor,
-                    pg_catalog.to_jsonb(m)::text as options
-               from pg_catalog.pg_auth_members m
-               join pg_catalog.pg_roles r on r.oid = m.roleid
-               join pg_catalog.pg_roles l on l.oid = m.member
-              where l.rolname = current_user",
-            &[],
-        )
-        .await?;
-    Ok(rows.into_iter().collect())
-}
-
-/// A session to the scratch database for as long as the rehearsal lives. When the process dies, the
-/// server sees its end at once: so it tells a dead rehearsal from a live one.
-struct Keeper {
-    task: JoinHandle<()>,
-}
-
-impl Keeper {
-    async fn start(context: &Context, url: &ConnectionUrl, run: &RunId) -> Result<Self> {
-        let mut session = connect(context, url, run, KEEPER).await?;
-        let (context, url, run) = (context.clone(), url.clone(), run.clone());
-        let task = tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(WORD_EVERY).await;
-                if session.execute("select").await.is_err()
-                    && let Ok(again) = connect(&context, &url, &run, KEEPER).await
-                {
-                    session = again;
-                }
-            }
-        });
-        Ok(Self { task })
-    }
-
-    async fn end(self) {
-        self.task.abort();
-        // Its session is closed when the task is gone. That it was aborted is no news.
-        let _ = self.task.await;
-    }
 }
 
 /// Drops a scratch database at the end of its rehearsal; gives what is left, in sentences.

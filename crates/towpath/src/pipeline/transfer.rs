@@ -20,13 +20,15 @@ use towpath_store::{CodecPolicy, Journal, RunStore, read_journal};
 use towpath_verify::open_manifest;
 
 use crate::context::Context;
-use crate::pipeline::clone::{Cloning, subset};
+use crate::pipeline::clone::{Cloning, reuse, subset};
 use crate::pipeline::planning::{schema_change, unplanned_large_objects};
 use crate::pipeline::survey::survey;
 use crate::pipeline::{enter, timed};
 use crate::run_files::{self, StoredPlan};
 use crate::run_state::RunState;
 use crate::{aws, clock};
+
+mod take_over;
 
 /// Stored chunks that wait to be loaded. They are but their names, their bytes are in the store: room
 /// enough for small ones to be loaded many at a time, and for the source's snapshot to be let go while
@@ -65,6 +67,11 @@ impl<'t> Transfer<'t> {
         replace: Option<&str>,
         planned_in: Option<SnapshotHolder>,
     ) -> Result<Self> {
+        let state = RunState::of(&read_journal(store).await?);
+        // What is loaded needs no chunk any more, unless the target is to be emptied first.
+        if state.stage < Some(RunStage::Loaded) || replace.is_some() {
+            state.require_staged(store.run())?;
+        }
         Ok(Self {
             context,
             store,
@@ -72,7 +79,7 @@ impl<'t> Transfer<'t> {
             journal,
             replace: replace.map(str::to_owned),
             key: run_files::key(store).await?,
-            state: RunState::of(&read_journal(store).await?),
+            state,
             planned_in: Mutex::new(planned_in),
             cloning: None,
         })
@@ -150,13 +157,18 @@ impl<'t> Transfer<'t> {
     /// the rows begins before the manifest is sealed.
     pub async fn export_and_load(&self) -> Result<Manifest> {
         if let Some(manifest) = self.manifest().await? {
+            self.note_again().await?;
             self.load(&manifest).await?;
             return Ok(manifest);
+        }
+        if let Some(from) = self.cloning.and_then(|cloning| cloning.from.as_ref()) {
+            return Box::pin(self.take_over_and_load(from)).await;
         }
         // An RDS snapshot may take an hour: taken before the source is held by a snapshot and locks.
         self.snapshot_target().await?;
         let mut begun = self.begin_export().await?;
-        let kept = self.prove(&mut begun).await?;
+        let mut kept = self.prove(&mut begun).await?;
+        self.reuse(&mut begun, &mut kept).await?;
         self.make_room().await?;
         let load = self.load_context()?;
         let (manifest, loaded) = timed(&self.journal, "export and load", async {
@@ -191,26 +203,37 @@ impl<'t> Transfer<'t> {
                 }
                 sealed
             };
-            // Timed each by itself as well: the report shows how far they overlap.
-            let exporting = Box::pin(timed(&self.journal, "export", exporting));
-            let loading = towpath_load::load_chunks(&load, early, receiver);
-            let loading = Box::pin(timed(&self.journal, "load", loading));
-            let (sealed, loaded) = tokio::join!(exporting, loading);
-            // The side that failed first made the other stop; its error is the one to tell.
-            let done = match (sealed, loaded) {
-                (Ok(manifest), Ok(loaded)) => (manifest, loaded),
-                (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => return Err(failure),
-                (Err(export), Err(load)) if export.kind() == ErrorKind::Interrupted => {
-                    return Err(load);
-                }
-                (Err(export), Err(_)) => return Err(export),
-            };
-            self.context.events.finish(Stage::Load);
-            Ok(done)
+            self.beside(&load, early, receiver, exporting).await
         })
         .await?;
         self.finish_load(&load, &manifest, loaded).await?;
         Ok(manifest)
+    }
+
+    /// Exports and loads at once, each to its end.
+    async fn beside(
+        &self,
+        load: &LoadContext,
+        early: Early,
+        receiver: mpsc::Receiver<StoredChunk>,
+        exporting: impl Future<Output = Result<Manifest>>,
+    ) -> Result<(Manifest, Loaded)> {
+        // Timed each by itself as well: the report shows how far they overlap.
+        let exporting = Box::pin(timed(&self.journal, "export", exporting));
+        let loading = towpath_load::load_chunks(load, early, receiver);
+        let loading = Box::pin(timed(&self.journal, "load", loading));
+        let (sealed, loaded) = tokio::join!(exporting, loading);
+        // The side that failed first made the other stop; its error is the one to tell.
+        let done = match (sealed, loaded) {
+            (Ok(manifest), Ok(loaded)) => (manifest, loaded),
+            (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => return Err(failure),
+            (Err(export), Err(load)) if export.kind() == ErrorKind::Interrupted => {
+                return Err(load);
+            }
+            (Err(export), Err(_)) => return Err(export),
+        };
+        self.context.events.finish(Stage::Load);
+        Ok(done)
     }
 
     /// A snapshot of the planned source and schema that no TRUNCATE or rewrite can undermine any
@@ -297,7 +320,9 @@ impl<'t> Transfer<'t> {
         let mut holder = self.locked_snapshot().await?;
         let facts = holder.facts().clone();
         let kept = match self.cloning {
-            Some(cloning) => Box::pin(subset::choose(cloning, plan, &mut holder)).await?,
+            Some(cloning) => {
+                Box::pin(subset::choose(self.context, cloning, plan, &mut holder)).await?
+            }
             None => KeptRows::default(),
         };
         let same_snapshot = self
@@ -345,11 +370,11 @@ impl<'t> Transfer<'t> {
     /// under the other; everything else is read again and compared by digest.
     async fn prove(&self, begun: &mut BegunExport) -> Result<Vec<StoredChunk>> {
         let state = &self.state;
-        let (mut kept, doubtful): (Vec<StoredChunk>, Vec<StoredChunk>) = state
-            .chunks
-            .values()
-            .cloned()
-            .partition(|chunk| begun.same_snapshot && state.proven.contains(&chunk.chunk));
+        let (mut kept, doubtful): (Vec<StoredChunk>, Vec<StoredChunk>) =
+            state.chunks.values().cloned().partition(|chunk| {
+                let is_known = begun.same_snapshot && state.proven.contains(&chunk.chunk);
+                is_known && !self.is_noted_again(chunk) && !self.reuses()
+            });
         let events = &self.context.events;
         events.start(Stage::Export, self.plan.plan.bytes(), Unit::Bytes);
         if !kept.is_empty() {
@@ -386,6 +411,23 @@ impl<'t> Transfer<'t> {
         Ok(kept)
     }
 
+    /// Whether stored chunks may be another run's. They hold the rows of their table, by page ranges
+    /// of that run's snapshot: as long as not all of a table are there, none is known to hold what its
+    /// slice shows now.
+    fn reuses(&self) -> bool {
+        let clone = self.plan.plan.clone.as_ref();
+        clone.is_some_and(|clone| clone.reuses.is_some())
+    }
+
+    /// Whether a stored chunk is read once more because what its masked columns held is to be noted:
+    /// the process that did so has taken it along.
+    fn is_noted_again(&self, chunk: &StoredChunk) -> bool {
+        let masking = self.cloning.and_then(|cloning| cloning.masking.as_ref());
+        let notes = masking.is_some_and(|masking| masking.originals.is_some());
+        let table = self.plan.plan.table(&chunk.chunk.table);
+        notes && table.is_some_and(|table| !table.masks.is_empty())
+    }
+
     async fn copy(
         &self,
         begun: &mut BegunExport,
@@ -402,6 +444,9 @@ impl<'t> Transfer<'t> {
     async fn seal(&self, mut begun: BegunExport, chunks: Vec<StoredChunk>) -> Result<Manifest> {
         let plan = &self.plan.plan;
         let sequences = catalog::sequence_states(begun.holder.session(), &plan.sequences).await?;
+        if self.cloning.is_some() {
+            reuse::remember(self.store, plan, begun.holder.session()).await?;
+        }
         let inputs = SealInputs {
             plan_hash: self.plan.hash,
             snapshot: begun.holder.facts().clone(),

@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use towpath_model::clone::AllowedColumn;
 use towpath_model::connection::{ConnectionUrl, Side};
 use towpath_model::digest::RowDigest;
 use towpath_model::inventory::SequenceState;
 use towpath_model::journal::RunStage;
 use towpath_model::manifest::Manifest;
+use towpath_model::plan::Plan;
 use towpath_model::verification::{Measure, Reading, Verification};
 use towpath_model::{Result, TableId};
 use towpath_store::{Journal, RunStore, read_journal};
-use towpath_verify::{Level, SideProof, VerifyContext, VerifyOptions, evidence};
+use towpath_verify::{CloneContext, Level, SideProof, VerifyContext, VerifyOptions, evidence};
 
 use crate::clock;
 use crate::context::Context;
@@ -39,6 +41,10 @@ pub struct Looking {
     pub max_differences: Option<usize>,
     /// What the checklist does with queries.
     pub queries: Queries,
+    /// What a clone is verified for besides.
+    pub clone: Option<Arc<CloneContext>>,
+    /// States of sequences that a clone has set.
+    pub reset: Vec<SequenceState>,
 }
 
 impl From<BTreeSet<Level>> for Looking {
@@ -50,6 +56,8 @@ impl From<BTreeSet<Level>> for Looking {
             show_values: false,
             max_differences: None,
             queries: Queries::default(),
+            clone: None,
+            reset: Vec::new(),
         }
     }
 }
@@ -93,7 +101,11 @@ pub async fn verify_context(
         plan: Arc::clone(&plan.plan),
         manifest: Arc::new(manifest),
         caught_up: Arc::new(caught_up(store).await?),
-        carried: Arc::new(carried(store).await?),
+        carried: Arc::new(match looking.reset.is_empty() {
+            true => carried(store).await?,
+            false => looking.reset,
+        }),
+        clone: clone_later(plan, &looking.levels, looking.clone),
         key: run_files::key(store).await?,
         options: VerifyOptions {
             levels: looking.levels,
@@ -111,6 +123,29 @@ pub async fn verify_context(
         events: context.events.clone(),
         stop: context.stop.clone(),
     })
+}
+
+/// What a clone is verified for when whoever made it is gone: all but what needs the originals.
+fn clone_later(
+    plan: &StoredPlan,
+    levels: &BTreeSet<Level>,
+    given: Option<Arc<CloneContext>>,
+) -> Option<Arc<CloneContext>> {
+    let is_whole = plan.plan.clone.is_some() && Level::prove_the_copy(levels);
+    let later = || CloneContext {
+        no_scan: "originals are known to the process that masks them, and to nobody after it"
+            .to_owned(),
+        is_thorough: true,
+        allowed: allowed(&plan.plan),
+        ..CloneContext::default()
+    };
+    given.or(is_whole.then(|| Arc::new(later())))
+}
+
+/// Columns of a clone that a rule allows to stay as they are.
+pub fn allowed(plan: &Plan) -> Vec<AllowedColumn> {
+    let coverage = plan.clone.as_ref().and_then(|it| it.coverage.as_ref());
+    coverage.map(|it| it.allowed.clone()).unwrap_or_default()
 }
 
 /// The tables that a cutover has brought up to its fence.

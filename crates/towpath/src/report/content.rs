@@ -1,6 +1,7 @@
 //! What a report says, and in which order: the verdict, what it rests on and what it does not, then
 //! the run from plan to timing.
 
+mod clone;
 mod cutover;
 mod proof;
 mod rows;
@@ -24,9 +25,10 @@ const SHOWN: usize = 200;
 /// The report of a run.
 pub fn page(report: &Report) -> Page {
     let plan = &report.plan;
-    let title = match &plan.rehearsal {
-        Some(_) => format!("towpath rehearsal {}", plan.run),
-        None => format!("towpath run {}", plan.run),
+    let title = match (&plan.rehearsal, &plan.clone) {
+        (Some(_), _) => format!("towpath rehearsal {}", plan.run),
+        (None, Some(clone)) => format!("towpath clone {} by run {}", clone.name, plan.run),
+        (None, None) => format!("towpath run {}", plan.run),
     };
     let target = match &plan.rehearsal {
         Some(rehearsal) => &rehearsal.stands_for,
@@ -34,6 +36,7 @@ pub fn page(report: &Report) -> Page {
     };
     let mut sections = vec![proof::proven(report)];
     sections.extend(report.rehearsal.as_ref().map(|it| rehearsed(plan, it)));
+    sections.extend(clone::section(report));
     sections.push(planned(report));
     sections.push(checks(plan));
     sections.push(Section {

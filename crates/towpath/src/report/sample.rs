@@ -235,3 +235,56 @@ pub fn rehearsal(mut report: Report) -> Report {
     report.checklists.clear();
     report
 }
+
+/// The same as the report of a masked subset clone that was swapped in.
+pub fn clone(mut report: Report) -> Report {
+    let mask = |with: Value, origin: &str, uniqueness: &str| {
+        json!({"transformer": with, "domain": "email", "base_type": "text", "uniqueness": uniqueness,
+               "origin": origin})
+    };
+    let masks = json!({
+        "email": mask(json!({"with": "fake", "what": "email", "unique": true}), "rule 1 of rules.toml", "preserved"),
+        "note": mask(json!({"with": "constant", "value": "a value of a rule"}), "rule 2 of rules.toml", "lossy"),
+    });
+    let of_plan = json!({
+        "name": "staging", "aside": "towpath_clone_20260102_00000000",
+        "masks": {"set": hash('d'), "key_id": "0011223344556677", "columns": 2},
+        "coverage": {"masked": 2, "plain": 9, "allowed": [], "as_they_are": 0, "approved": true},
+        "subset": "public.orders by 10 per cent", "seed": "a seed", "order": hash('e'),
+    });
+    report.plan.clone = serde_json::from_value(of_plan).expect("a clone's plan");
+    let (table, others) = report.plan.tables.split_first_mut().expect("a table");
+    table.masks = serde_json::from_value(masks).expect("masks");
+    for other in others {
+        let kept = json!({"rows": "kept", "estimated_rows": 100, "estimated_bytes": 4096});
+        other.subset = serde_json::from_value(kept).expect("a subset");
+    }
+    let tally = |changed, empty| json!({"nulls": 1, "empty": empty, "changed": changed, "unchanged": 0, "spared": 0});
+    let proof = json!({
+        "masks": report.plan.clone.as_ref().and_then(|it| it.masks.as_ref()),
+        "unmasked_tables": 1, "references_checked": 3, "uniques_checked": 2,
+        "columns": [],
+        "residual": {"columns": 5, "values": 4000, "personal_looking": 999, "originals": 1998, "false_positive": 1e-12},
+        "allowed": [{"table": QualifiedName::new("public", "support"), "column": "mail", "reason": "our own address", "hits": 7}],
+        "not_looked_at": ["what is within large objects"],
+    });
+    let mut proof: towpath_model::clone::CloneProof =
+        serde_json::from_value(proof).expect("a proof");
+    let columns = json!({"email": tally(999, 0), "note": tally(900, 99)});
+    let columns = serde_json::from_value(columns).expect("tallies");
+    proof.columns.push(towpath_model::clone::MaskedTable {
+        table: table.name.clone(),
+        columns,
+    });
+    if let Some(verification) = &mut report.verification {
+        verification.differences.clear();
+        verification.clone = Some(proof);
+    }
+    let swapped =
+        json!({"at": "2026-01-02T03:07:30Z", "kept": "towpath_clone_kept_20260101_00000000"});
+    report.swapped = serde_json::from_value(swapped).expect("a swap");
+    report.bindings.clear();
+    report.cutover = None;
+    report.checklists.clear();
+    report
+}

@@ -49,6 +49,12 @@ pub(super) const SETTINGS: &[SettingSpec] = &[
         "seconds that sessions of the clone before have to end by themselves before they are ended",
     ),
     setting(
+        "clone.after_sql",
+        "TOWPATH_CLONE_AFTER_SQL",
+        "",
+        "file of SQL that is run on a clone once it serves, in one transaction: seed users, feature flags",
+    ),
+    setting(
         "clone.auth",
         "TOWPATH_CLONE_AUTH",
         "ids",
@@ -76,6 +82,6 @@ pub(super) const SETTINGS: &[SettingSpec] = &[
         "clean.retain_days",
         "TOWPATH_CLEAN_RETAIN_DAYS",
         "30",
-        "days that staged rows are kept before `clean --expired` deletes them",
+        "days that staged rows are kept before `clean --expired` deletes them; 0 for none",
     ),
 ];

@@ -52,6 +52,12 @@ pub(super) const SETTINGS: &[SettingSpec] = &[
         "command run when consumers are put back and the fence is lifted",
     ),
     setting(
+        "hooks.after_clone",
+        "TOWPATH_HOOK_AFTER_CLONE",
+        "",
+        "command run when a clone serves: seed users, feature flags; a failure leaves the clone serving",
+    ),
+    setting(
         "hooks.timeout_s",
         "TOWPATH_HOOK_TIMEOUT_S",
         "300",

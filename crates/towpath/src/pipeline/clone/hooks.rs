@@ -1,12 +1,75 @@
-//! Hooks of a clone.
+//! What is done once a clone serves: SQL of the user's, then a hook.
 
-use towpath_model::Result;
-use towpath_model::plan::Plan;
+use towpath_model::clone::CloneMark;
+use towpath_model::connection::Side;
+use towpath_model::name::readable;
+use towpath_model::{ErrorKind, Failure, Result};
+use towpath_postgres::Session;
 
 use crate::context::Context;
 use crate::pipeline::clone::database::Destination;
+use crate::pipeline::hooks::{Moment, run_with};
 
-/// Runs what is to be done once the clone serves: seed users, feature flags.
-pub async fn after_swap(_context: &Context, _plan: &Plan, _destination: &Destination) -> Result<()> {
-    Ok(())
+/// Runs what is to be done once the clone serves: seed users, feature flags. It is done once: a failure
+/// is told, and the clone serves all the same.
+pub async fn after_swap(
+    context: &Context,
+    serving: &CloneMark,
+    destination: &Destination,
+) -> Result<()> {
+    let done = async {
+        seed(context, serving, destination).await?;
+        let url = &destination.url;
+        let told = vec![
+            ("TOWPATH_CLONE", destination.name.clone()),
+            ("TOWPATH_CLONE_HOST", url.host.clone()),
+            ("TOWPATH_CLONE_PORT", url.port.to_string()),
+        ];
+        run_with(context, &serving.run, Moment::AfterClone, told).await
+    }
+    .await;
+    done.map_err(|failure| {
+        // No kind that says that nothing was changed, or that the same command goes on.
+        Failure::new(
+            ErrorKind::LocalFile,
+            format!(
+                "clone {} serves run {}, and what was to be done after it is not done",
+                readable(&destination.name),
+                serving.run
+            ),
+        )
+        .because(failure)
+        .hint("do it by hand; the same command would make the next clone")
+    })
+}
+
+/// Runs the SQL of `clone.after_sql`, all of it or nothing.
+async fn seed(context: &Context, serving: &CloneMark, destination: &Destination) -> Result<()> {
+    let Some(path) = context.settings.path("clone.after_sql") else {
+        return Ok(());
+    };
+    let sql = std::fs::read_to_string(&path).map_err(|cause| {
+        Failure::new(
+            ErrorKind::LocalFile,
+            format!("could not read clone.after_sql, {}", path.display()),
+        )
+        .because(cause)
+    })?;
+    let name = format!("towpath/{}/after", serving.run);
+    let options = context.session_options(Side::Target, &name);
+    let url = destination.database(&destination.name);
+    let mut session = Session::connect(&url, Side::Target, &options).await?;
+    let done = async {
+        // As the login finds it at home: rows under policies, names in `public`.
+        session
+            .execute("begin; reset row_security; reset search_path")
+            .await?;
+        session.execute(&sql).await?;
+        session.commit().await
+    }
+    .await;
+    session.close().await;
+    done.map_err(|failure: Failure| {
+        failure.while_doing(format!("could not run clone.after_sql, {}", path.display()))
+    })
 }

@@ -29,8 +29,9 @@ use towpath_store::{Journal, RunStore};
 use crate::commands::{ask, show};
 use crate::context::{Aside, Context};
 use crate::pipeline::transfer::Transfer;
-use crate::pipeline::{enter, planning, survey, timed};
+use crate::pipeline::{enter, planning, survey, timed, verifying};
 use crate::run_files::{self, StoredPlan};
+use crate::run_state::RunState;
 use crate::{clock, pipeline::clone::database::Swapped};
 
 pub use order::Order;
@@ -65,8 +66,8 @@ impl Sealed {
     pub async fn open(context: &Context, run: &RunId) -> Result<Self> {
         let store = context.open_store(run).await?;
         let plan = run_files::require_plan(&store).await?;
-        let manifest =
-            towpath_verify::open_manifest(&store, &plan.plan, plan.hash, None).await?;
+        RunState::of(&towpath_store::read_journal(&store).await?).require_staged(run)?;
+        let manifest = towpath_verify::open_manifest(&store, &plan.plan, plan.hash, None).await?;
         Ok(Self {
             store,
             plan,
@@ -99,6 +100,8 @@ pub struct Cloned {
     pub verification: Verification,
     /// What was swapped; nothing when verification found differences.
     pub swapped: Option<Swapped>,
+    /// Why what was to be done after the swap is not done. The clone serves all the same.
+    pub after: Option<Failure>,
 }
 
 /// Plans a clone, or goes on with the one that an earlier process of the same order has begun.
@@ -106,11 +109,10 @@ pub struct Cloned {
 pub async fn begin(context: &Context, order: Order) -> Result<Option<Begun>> {
     database::require_right(context, &order.destination).await?;
     let unfinished = database::unfinished(context, &order.destination).await?;
-    if let Some(mark) = &unfinished
-        && !order.anew
-        && let Some(begun) = Box::pin(go_on(context, &order, mark)).await?
-    {
-        return Ok(Some(begun));
+    for mark in unfinished.iter().filter(|_| !order.anew && !order.dry_run) {
+        if let Some(begun) = Box::pin(go_on(context, &order, mark)).await? {
+            return Ok(Some(begun));
+        }
     }
     match order.from.clone() {
         Some(from) => Box::pin(of_sealed(context, order, &from)).await,
@@ -131,6 +133,17 @@ async fn go_on(context: &Context, order: &Order, mark: &CloneMark) -> Result<Opt
         return Ok(None);
     };
     if clone.order != order.digest()? {
+        return Ok(None);
+    }
+    let state = RunState::of(&towpath_store::read_journal(&store).await?);
+    if mark.state == CloneState::Serving && state.swapped {
+        return Ok(None);
+    }
+    if let Some(why) = proving::must_begin_anew(&store, order, &clone, &state, mark).await? {
+        eprintln!(
+            "not going on with clone {} of run {}: {why}",
+            clone.name, mark.run
+        );
         return Ok(None);
     }
     let schema = run_files::clean_schema(&store, &plan.plan).await?;
@@ -157,7 +170,11 @@ async fn cloning(
         Some(run) => Sealed::open(context, run).await.map(Some),
         None => Ok(None),
     };
-    let (from, reuses) = (sealed(&clone.from).await?, sealed(&clone.reuses).await?);
+    let from = sealed(&clone.from).await?;
+    let reuses = match &clone.reuses {
+        Some(run) => reuse::usable(context, run).await,
+        None => None,
+    };
     let masking = match (&clone.masks, &order.key) {
         (Some(_), Some(key)) => Some(Masking {
             key: key.clone(),
@@ -205,9 +222,10 @@ async fn of_source(context: &Context, order: Order) -> Result<Option<Begun>> {
     order.plan(&mut plan)?;
     masks::plan(context, &order, &facts, &mut plan)?;
     let coverage = coverage::of_source(context, &order, &facts, &plan, holder.session()).await?;
+    coverage.enter(&mut plan);
     masks::try_constraints(&order, &facts, &plan, holder.session()).await?;
-    subset::plan(&order, &facts, &mut plan, &mut holder).await?;
-    reuse::plan(context, &order, &mut plan).await?;
+    subset::plan(context, &order, &facts, &mut plan, &mut holder).await?;
+    reuse::plan(context, &order, &mut plan, holder.session()).await?;
     eprint!("{}", show::plan(&plan, &found.schema.report));
     eprint!("{}", order.show(&plan, &coverage)?);
     planning::refuse_failed(&plan.checks)?;
@@ -224,7 +242,8 @@ async fn of_source(context: &Context, order: Order) -> Result<Option<Begun>> {
         holder.release().await?;
     }
     ask(order.yes, "\nmake this clone?")?;
-    let stored = run_files::begin_clone(&store, &plan, &found.schema, None).await?;
+    let key = reuse::key(context, &plan).await?;
+    let stored = run_files::begin_clone(&store, &plan, &found.schema, key).await?;
     let cloning = cloning(context, order, &found.schema, &plan).await?;
     Ok(Some(Begun {
         store,
@@ -248,10 +267,13 @@ async fn of_sealed(context: &Context, order: Order, from: &RunId) -> Result<Opti
     plan.run = run.clone();
     plan.created_at = clock::now();
     plan.rehearsal = None;
-    plan.checks = database::checks(context, &order.destination, &sealed.plan.plan).await?;
+    let planned = &sealed.plan.plan;
+    (plan.target.facts, plan.checks) =
+        database::checks(context, &order.destination, &schema, planned).await?;
     order.plan(&mut plan)?;
     masks::plan(context, &order, &facts, &mut plan)?;
     let coverage = coverage::of_sealed(context, &order, &facts, &plan, &sealed).await?;
+    coverage.enter(&mut plan);
     eprint!("{}", show::plan(&plan, &schema.report));
     eprint!("{}", order.show(&plan, &coverage)?);
     planning::refuse_failed(&plan.checks)?;
@@ -284,13 +306,19 @@ pub async fn make(context: &Context, begun: Begun, journal: &Journal) -> Result<
         unfinished,
     } = begun;
     let destination = &cloning.order.destination;
-    let state = crate::run_state::RunState::of(&towpath_store::read_journal(&store).await?);
+    let state = RunState::of(&towpath_store::read_journal(&store).await?);
     if state.stage.is_none() {
         enter(journal, RunStage::Planned).await?;
     }
+    if let Some(found) = unfinished
+        .as_ref()
+        .filter(|it| it.state == CloneState::Serving)
+    {
+        return Box::pin(swapped_before(context, &store, &cloning, found, journal)).await;
+    }
     let mark = mark(context, &plan.plan, CloneState::Building)?;
     let aside = match &unfinished {
-        Some(found) => database::reopen(context, destination, found).await?,
+        Some(found) => database::reopen(context, destination, &schema, found).await?,
         None => {
             let making = database::make(context, destination, &schema, &mark);
             timed(journal, "database aside", Box::pin(making)).await?
@@ -301,17 +329,26 @@ pub async fn make(context: &Context, begun: Begun, journal: &Journal) -> Result<
         .await?
         .cloning(&cloning);
     let manifest = match state.stage >= Some(RunStage::Loaded) {
-        true => transfer.manifest().await?.ok_or_else(|| {
-            Failure::new(
-                ErrorKind::ObjectMissing,
-                format!("run {} is loaded and its manifest is gone", store.run()),
-            )
-        })?,
+        true => {
+            transfer.note_again().await?;
+            transfer.manifest().await?.ok_or_else(|| {
+                Failure::new(
+                    ErrorKind::ObjectMissing,
+                    format!("run {} is loaded and its manifest is gone", store.run()),
+                )
+            })?
+        }
         false => Box::pin(transfer.export_and_load()).await?,
     };
     let carried = sequences::reset(&inner, &cloning, &manifest, journal).await?;
     let (key, verification) = Box::pin(proving::verify(
-        &inner, &store, &plan, &cloning, manifest.clone(), carried, journal,
+        &inner,
+        &store,
+        &plan,
+        &cloning,
+        manifest.clone(),
+        carried,
+        journal,
     ))
     .await?;
     let evidence = store.describe(&key);
@@ -321,6 +358,7 @@ pub async fn make(context: &Context, begun: Begun, journal: &Journal) -> Result<
             evidence,
             verification,
             swapped: None,
+            after: None,
         });
     }
     context.stop.check()?;
@@ -337,11 +375,45 @@ pub async fn make(context: &Context, begun: Begun, journal: &Journal) -> Result<
             kept: swapped.kept.clone(),
         })
         .await?;
-    hooks::after_swap(context, &plan.plan, destination).await?;
+    let after = hooks::after_swap(context, &serving, destination)
+        .await
+        .err();
     Ok(Cloned {
         evidence,
         verification,
         swapped: Some(swapped),
+        after,
+    })
+}
+
+/// Ends a clone whose process died between the swap and what comes after it.
+async fn swapped_before(
+    context: &Context,
+    store: &RunStore,
+    cloning: &Cloning,
+    serving: &CloneMark,
+    journal: &Journal,
+) -> Result<Cloned> {
+    let destination = &cloning.order.destination;
+    let (key, verification) = verifying::latest(store).await?.ok_or_else(|| {
+        Failure::new(
+            ErrorKind::ObjectMissing,
+            format!("run {} serves, and its evidence is gone", store.run()),
+        )
+    })?;
+    let swapped = database::finish(context, destination, serving, cloning.order.keep).await?;
+    journal
+        .append(Entry::CloneSwapped {
+            name: destination.name.clone(),
+            kept: swapped.kept.clone(),
+        })
+        .await?;
+    let after = hooks::after_swap(context, serving, destination).await.err();
+    Ok(Cloned {
+        evidence: store.describe(&key),
+        verification,
+        swapped: Some(swapped),
+        after,
     })
 }
 
@@ -353,6 +425,8 @@ fn mark(context: &Context, plan: &Plan, state: CloneState) -> Result<CloneMark> 
         name: clone.name.clone(),
         state,
         at: clock::now(),
+        oid: 0,
+        roles: Vec::new(),
         from: clone.from.clone(),
         source: plan.source.endpoint.clone(),
         masks: clone.masks.clone(),

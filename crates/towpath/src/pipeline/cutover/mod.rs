@@ -8,7 +8,6 @@ pub mod catch_up;
 pub mod fencing;
 pub mod gap;
 pub mod gates;
-pub mod hooks;
 pub mod notify;
 pub mod probes;
 pub mod secrets;
@@ -32,10 +31,10 @@ use crate::arguments::{CutoverArguments, DriftArgument};
 use crate::aws;
 use crate::context::Context;
 use crate::pipeline::cutover::fencing::Standing;
-use crate::pipeline::cutover::hooks::Moment;
 use crate::pipeline::cutover::notify::Notifier;
 use crate::pipeline::cutover::probes::Probes;
 use crate::pipeline::cutover::target_writes::Accepted;
+use crate::pipeline::hooks::{self, Moment};
 use crate::pipeline::{enter, timed};
 use crate::run_files::StoredPlan;
 use crate::run_state::{FenceState, RunState};
@@ -401,9 +400,7 @@ impl Cutover<'_> {
             "undone",
             "the cutover failed; consumers and source are as before",
         );
-        if let Err(failure) = hooks::run(self.context, self.run(), Moment::Undone).await {
-            tracing::warn!(%failure, "hook after the undone cutover");
-        }
+        self.run_undone_hook().await;
         if !lifted || cause.kind() == ErrorKind::CutoverUndone {
             return cause;
         }
@@ -412,6 +409,12 @@ impl Cutover<'_> {
             "the cutover stopped before the first consumer was switched; the source accepts writes again",
         )
         .because(cause)
+    }
+
+    async fn run_undone_hook(&self) {
+        if let Err(failure) = hooks::run(self.context, self.run(), Moment::Undone).await {
+            tracing::warn!(%failure, "hook after the undone cutover");
+        }
     }
 
     async fn tell_incomplete(&self, failure: &Failure) {
@@ -472,11 +475,14 @@ impl Cutover<'_> {
                     "undone",
                     "the watch failed; consumers and source are as before",
                 );
-                Failure::new(
+                self.run_undone_hook().await;
+                let undone = Failure::new(
                     ErrorKind::CutoverUndone,
                     "a probe failed after the switch, and everything is put back",
                 )
-                .because(cause)
+                .because(cause);
+                // Consumers could write until the last of them was put back.
+                self.told_of_loss(undone).await
             }
             Err(failure) => {
                 let failure = Failure::new(

@@ -1,6 +1,7 @@
 //! The verdict: what a person reads first, and perhaps only.
 
 use towpath_model::journal::RunStage;
+use towpath_model::name::readable;
 use towpath_model::plan::Verdict as CheckVerdict;
 use towpath_model::rehearsal::{Rehearsal, RehearsalVerdict};
 use towpath_model::report::Report;
@@ -68,6 +69,13 @@ pub fn proves_the_copy(verification: &Verification) -> bool {
 fn of_stage(report: &Report) -> Option<String> {
     if report.rehearsal.is_some() {
         return None;
+    }
+    if let Some(clone) = &report.plan.clone {
+        let name = readable(&clone.name);
+        return Some(match &report.swapped {
+            Some(_) => format!("it serves as {name}"),
+            None => format!("it was not swapped in: what served as {name} before still does"),
+        });
     }
     let told = match report.stage {
         RunStage::Switching => {

@@ -42,6 +42,9 @@ fn a_report_reads_as_it_should() {
     assert_golden("run.html", &unstyled(&render(&report)));
     let rehearsal = sample::rehearsal(sample::report(2, orders));
     assert_golden("rehearsal.md", &markdown::render(&rehearsal));
+    let clone = markdown::render(&sample::clone(sample::report(2, orders)));
+    assert!(!clone.contains("a value of a rule"), "{clone}");
+    assert_golden("clone.md", &clone);
 }
 
 #[test]

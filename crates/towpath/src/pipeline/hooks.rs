@@ -1,4 +1,4 @@
-//! Hooks: commands of the user's at the stages of a cutover.
+//! Hooks: commands of the user's at the stages of a cutover, and after a clone.
 //!
 //! A hook is a program with its arguments and no line for a shell: nothing is expanded, and who
 //! wants a shell names one. It is run in the directory of the configuration file, in a process group
@@ -50,6 +50,8 @@ pub enum Moment {
     BeforeRollback,
     /// A rollback is done.
     AfterRollback,
+    /// A clone serves.
+    AfterClone,
 }
 
 impl Moment {
@@ -64,6 +66,7 @@ impl Moment {
             Moment::UndoIncomplete => "undo_incomplete",
             Moment::BeforeRollback => "before_rollback",
             Moment::AfterRollback => "after_rollback",
+            Moment::AfterClone => "after_clone",
         }
     }
 
@@ -72,13 +75,31 @@ impl Moment {
     const fn is_stopped(self) -> bool {
         matches!(
             self,
-            Moment::BeforeFence | Moment::BeforeSwitch | Moment::AfterSwitch
+            Moment::BeforeFence | Moment::BeforeSwitch | Moment::AfterSwitch | Moment::AfterClone
         )
     }
 }
 
 /// Runs the hook of a moment, if there is one. A failure means that the stage must not be entered.
 pub async fn run(context: &Context, run: &RunId, moment: Moment) -> Result<()> {
+    let endpoint = |side| {
+        let url = context.url(side);
+        url.map(|url| url.identity()).unwrap_or_default()
+    };
+    let told = vec![
+        ("TOWPATH_SOURCE", endpoint(Side::Source)),
+        ("TOWPATH_TARGET", endpoint(Side::Target)),
+    ];
+    run_with(context, run, moment, told).await
+}
+
+/// The same, told something else than source and target.
+pub async fn run_with(
+    context: &Context,
+    run: &RunId,
+    moment: Moment,
+    told: Vec<(&'static str, String)>,
+) -> Result<()> {
     let settings = &context.settings;
     let words = settings.list(&format!("hooks.{}", moment.word()));
     let Some((program, arguments)) = words.split_first() else {
@@ -99,7 +120,7 @@ pub async fn run(context: &Context, run: &RunId, moment: Moment) -> Result<()> {
         .args(arguments)
         .current_dir(settings.directory())
         .env_clear()
-        .envs(environment(context, run, moment))
+        .envs(environment(context, run, moment, told))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -213,22 +234,22 @@ fn say(name: &str, line: &[u8]) {
 }
 
 /// What a hook gets to know. Documented in docs/reference/configuration.md.
-fn environment(context: &Context, run: &RunId, moment: Moment) -> Vec<(OsString, OsString)> {
+fn environment(
+    context: &Context,
+    run: &RunId,
+    moment: Moment,
+    more: Vec<(&'static str, String)>,
+) -> Vec<(OsString, OsString)> {
     let secrets = KnownSecrets::of(context);
-    let endpoint = |side| {
-        let url = context.url(side);
-        url.map(|url| url.identity()).unwrap_or_default()
-    };
     let told = [
         ("TOWPATH_RUN", run.as_str().to_owned()),
         ("TOWPATH_MOMENT", moment.word().to_owned()),
         ("TOWPATH_STORE", context.settings.text("store").to_owned()),
-        ("TOWPATH_SOURCE", endpoint(Side::Source)),
-        ("TOWPATH_TARGET", endpoint(Side::Target)),
     ];
     let mut variables = inherited(std::env::vars_os(), &secrets);
     variables.extend(
         told.into_iter()
+            .chain(more)
             .map(|(name, value)| (name.into(), value.into())),
     );
     variables

@@ -1,0 +1,494 @@
+//! One reading of a clone's rows that tells three things: whether the columns that are not masked are
+//! the source's, whether masked values are what they were, and whether originals are anywhere else.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use towpath_mask::Originals;
+use towpath_mask::originals::{Looks, may_meet_by_chance};
+use towpath_model::digest::{RowDigest, RunKey};
+use towpath_model::event::Stage;
+use towpath_model::keys::KeyFacts;
+use towpath_model::plan::PlannedTable;
+use towpath_model::{QualifiedName, TableId};
+
+use super::CloneContext;
+use super::fields::{Cut, Places};
+use super::texts::Form;
+use crate::options::VerifyContext;
+use crate::row_digest::RowDigester;
+use crate::row_stream::RowVisitor;
+use crate::side::Visits;
+
+/// What a column's hits mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// It is masked; masks of its kind make values that may be somebody's by chance.
+    MaskedAlike,
+    /// It is masked, and holds nothing of the source's.
+    Masked,
+    /// It may stay as it is.
+    Allowed,
+    /// Nobody said anything about it.
+    Plain,
+}
+
+struct Column {
+    name: String,
+    form: Option<Form>,
+    role: Role,
+}
+
+impl Column {
+    fn is_masked(&self) -> bool {
+        matches!(self.role, Role::Masked | Role::MaskedAlike)
+    }
+}
+
+/// A table that is read.
+pub(super) struct Layout {
+    id: TableId,
+    cut: Cut,
+    columns: Vec<Column>,
+    /// Places of the columns that are not masked; nothing where none is.
+    unmasked: Option<Vec<usize>>,
+    /// Places of the key's columns, where none of them is masked.
+    key: Option<Vec<usize>>,
+}
+
+/// What was found in a column.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct ColumnFound {
+    /// Values read.
+    pub(super) values: u64,
+    /// What looked personal within them.
+    pub(super) personal: u64,
+    /// Secrets in a column that nobody spoke of.
+    pub(super) secrets: u64,
+    /// Originals where none should be, by what they look like.
+    pub(super) hits: BTreeMap<Looks, u64>,
+    /// Originals and secrets where they are allowed.
+    pub(super) allowed: u64,
+    /// Masked values compared with what they were.
+    pub(super) cells: u64,
+    /// Those that are what they were.
+    pub(super) same: u64,
+}
+
+impl ColumnFound {
+    fn add(&mut self, other: Self) {
+        self.values += other.values;
+        self.personal += other.personal;
+        self.secrets += other.secrets;
+        self.allowed += other.allowed;
+        self.cells += other.cells;
+        self.same += other.same;
+        for (looks, count) in other.hits {
+            *self.hits.entry(looks).or_default() += count;
+        }
+    }
+}
+
+/// What was found in a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct TableFound {
+    /// Digest of the columns that are not masked.
+    pub(super) unmasked: RowDigest,
+    /// Columns with texts or masks.
+    pub(super) columns: BTreeMap<String, ColumnFound>,
+    /// Why not all of it could be read.
+    pub(super) unreadable: Option<String>,
+}
+
+/// The reading of all tables.
+pub(super) struct Scan {
+    context: VerifyContext,
+    originals: Option<Arc<Originals>>,
+    layouts: Vec<Option<Arc<Layout>>>,
+    found: Mutex<BTreeMap<usize, TableFound>>,
+    /// Bytes that a piece of each table stands for.
+    shares: Vec<u64>,
+}
+
+impl Scan {
+    /// Of all tables that anything is looked at in.
+    pub(super) fn new(
+        context: &VerifyContext,
+        clone: &CloneContext,
+        originals: Option<Arc<Originals>>,
+        facts: &KeyFacts,
+    ) -> Self {
+        let layouts = context.plan.tables.iter().map(|table| {
+            let layout = Layout::of(table, clone, facts, &context.key);
+            let is_read = layout.unmasked.is_some()
+                || (originals.is_some() && layout.columns.iter().any(|it| it.form.is_some()));
+            (is_read && table.rows.is_table()).then(|| Arc::new(layout))
+        });
+        Self {
+            layouts: layouts.collect(),
+            context: context.clone(),
+            originals,
+            found: Mutex::default(),
+            shares: Vec::new(),
+        }
+    }
+
+    /// Tells how many pieces each table is read in, for people who wait.
+    pub(super) fn share(&mut self, pieces: &[usize]) {
+        let tables = 0..self.layouts.len();
+        let share = |table_no: usize| {
+            let bytes = self.context.exported(table_no).map_or(0, |it| it.raw_bytes);
+            let count = pieces.iter().filter(|no| **no == table_no).count() as u64;
+            bytes / count.max(1)
+        };
+        self.shares = tables.map(share).collect();
+    }
+
+    /// Whether a table is read.
+    pub(super) fn reads(&self, table_no: usize) -> bool {
+        self.layouts.get(table_no).is_some_and(Option::is_some)
+    }
+
+    /// What was found, by number of the table in the plan.
+    pub(super) fn found(&self) -> BTreeMap<usize, TableFound> {
+        self.found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn enter(&self, table_no: usize, found: TableFound) {
+        let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry(table_no).or_default();
+        known.unmasked.add(&found.unmasked);
+        known.unreadable = known.unreadable.take().or(found.unreadable);
+        for (column, found) in found.columns {
+            known.columns.entry(column).or_default().add(found);
+        }
+    }
+}
+
+impl Visits for Scan {
+    fn visitor(self: Arc<Self>, table_no: usize) -> Option<Box<dyn RowVisitor>> {
+        let layout = self.layouts.get(table_no)?.clone()?;
+        let reading = Reading::new(layout, self.originals.clone(), &self.context.key);
+        Some(Box::new(PieceScan {
+            table_no,
+            reading: Some(reading),
+            scan: self,
+        }))
+    }
+
+    fn refused(&self, table_no: usize, reason: String) {
+        let unreadable = TableFound {
+            unreadable: Some(reason),
+            ..TableFound::default()
+        };
+        self.enter(table_no, unreadable);
+    }
+}
+
+impl Layout {
+    fn of(table: &PlannedTable, clone: &CloneContext, facts: &KeyFacts, key: &RunKey) -> Self {
+        let column = |(at, name): (usize, &String)| {
+            let mask = table.masks.get(name);
+            let known = facts.column(&table.name, name);
+            let base_type = match (mask, known) {
+                (Some(mask), _) => mask.base_type.as_str(),
+                (None, Some(known)) => known.base_type.as_str(),
+                (None, None) => table.types.get(at).map_or("", String::as_str),
+            };
+            let is_allowed = || {
+                let mut allowed = clone.allowed.iter();
+                allowed.any(|it| it.column == *name && is_of(&table.name, &it.table, facts))
+            };
+            Column {
+                name: name.clone(),
+                form: Form::of(table.format, base_type),
+                role: match mask {
+                    // What a condition spares is somebody's, and meant to be.
+                    Some(mask)
+                        if mask.condition.is_some() || may_meet_by_chance(&mask.transformer) =>
+                    {
+                        Role::MaskedAlike
+                    }
+                    Some(_) => Role::Masked,
+                    None if is_allowed() => Role::Allowed,
+                    None => Role::Plain,
+                },
+            }
+        };
+        let columns: Vec<Column> = table.columns.iter().enumerate().map(column).collect();
+        let unmasked = (0..columns.len()).filter(|at| !columns[*at].is_masked());
+        let place = |name: &String| {
+            let at = columns.iter().position(|column| column.name == *name)?;
+            (!columns[at].is_masked()).then_some(at)
+        };
+        let primary: Option<Vec<usize>> = table.key.iter().map(place).collect();
+        Self {
+            id: table.id.clone(),
+            cut: Cut::of(table, key),
+            unmasked: (!table.masks.is_empty()).then(|| unmasked.collect()),
+            key: primary.filter(|key| !key.is_empty()),
+            columns,
+        }
+    }
+}
+
+/// Whether a table is another one, or a partition or child of it.
+pub(super) fn is_of(table: &QualifiedName, other: &QualifiedName, facts: &KeyFacts) -> bool {
+    let parents = facts.tables.get(table).map(|table| &table.parents);
+    table == other || parents.is_some_and(|parents| parents.contains(other))
+}
+
+/// Reads a piece of a table.
+struct PieceScan {
+    table_no: usize,
+    scan: Arc<Scan>,
+    /// Until its end is told.
+    reading: Option<Reading>,
+}
+
+impl RowVisitor for PieceScan {
+    fn row(&mut self, row: &[u8]) {
+        if let Some(reading) = &mut self.reading {
+            reading.row(row);
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(reading) = self.reading.take() {
+            self.scan.enter(self.table_no, reading.finish());
+        }
+        let share = self.scan.shares.get(self.table_no).copied().unwrap_or(0);
+        self.scan.context.events.advance(Stage::Verify, share);
+    }
+}
+
+/// The rows of a table, or of a piece of it.
+struct Reading {
+    layout: Arc<Layout>,
+    originals: Option<Arc<Originals>>,
+    digester: Option<RowDigester>,
+    found: Vec<ColumnFound>,
+    /// Kept for their room.
+    places: Places,
+    projected: Vec<u8>,
+    malformed: u64,
+}
+
+impl Reading {
+    fn new(layout: Arc<Layout>, originals: Option<Arc<Originals>>, key: &RunKey) -> Self {
+        let digester = || RowDigester::new(key.bytes());
+        Self {
+            digester: layout.unmasked.is_some().then(digester),
+            found: vec![ColumnFound::default(); layout.columns.len()],
+            layout,
+            originals,
+            places: Vec::new(),
+            projected: Vec::new(),
+            malformed: 0,
+        }
+    }
+
+    fn row(&mut self, row: &[u8]) {
+        let layout = self.layout.clone();
+        if !layout.cut.cut(row, &mut self.places) {
+            self.malformed += 1;
+            return;
+        }
+        if let (Some(unmasked), Some(digester)) = (&layout.unmasked, &mut self.digester) {
+            let (places, out) = (&self.places, &mut self.projected);
+            layout.cut.project(row, places, unmasked, out);
+            digester.row(out);
+        }
+        if let Some(originals) = self.originals.clone() {
+            self.cells(&originals, row);
+            self.values(&originals, row);
+        }
+    }
+
+    fn finish(self) -> TableFound {
+        let named = self.layout.columns.iter().zip(self.found);
+        let columns = named
+            .filter(|(_, found)| *found != ColumnFound::default())
+            .map(|(column, found)| (column.name.clone(), found));
+        TableFound {
+            columns: columns.collect(),
+            unmasked: self.digester.map(RowDigester::finish).unwrap_or_default(),
+            unreadable: (self.malformed > 0)
+                .then(|| format!("{} rows cannot be told apart", self.malformed)),
+        }
+    }
+
+    /// Masked values against what the source has in the same row.
+    fn cells(&mut self, originals: &Originals, row: &[u8]) {
+        let (layout, places) = (&self.layout, &self.places);
+        let (Some(_), Some(key)) = (&layout.unmasked, &layout.key) else {
+            return;
+        };
+        let value = |at: usize| {
+            let place = places.get(at)?.as_ref()?;
+            Some(layout.cut.value(row, place))
+        };
+        let key: Vec<Cow<'_, [u8]>> = key.iter().filter_map(|at| value(*at)).collect();
+        let key: Vec<&[u8]> = key.iter().map(AsRef::as_ref).collect();
+        if !originals.looks_at(&key) {
+            return;
+        }
+        for (at, column) in layout.columns.iter().enumerate() {
+            if !column.is_masked() {
+                continue;
+            }
+            if let Some(value) = value(at) {
+                self.found[at].cells += 1;
+                let is_same = originals.holds_cell(&layout.id, &column.name, &key, &value);
+                self.found[at].same += u64::from(is_same);
+            }
+        }
+    }
+
+    /// Every text against all originals.
+    fn values(&mut self, originals: &Originals, row: &[u8]) {
+        let layout = &self.layout;
+        let columns = layout.columns.iter().zip(&mut self.found);
+        for ((column, found), place) in columns.zip(&self.places) {
+            let (Some(form), Some(place)) = (column.form, place) else {
+                continue;
+            };
+            found.values += 1;
+            let value = layout.cut.value(row, place);
+            form.texts(&value, &mut |text| found.read(column.role, originals, text));
+        }
+    }
+}
+
+impl ColumnFound {
+    fn read(&mut self, role: Role, originals: &Originals, text: &str) {
+        originals.look(text, |looks, is_held| {
+            self.personal += 1;
+            match role {
+                // A secret in the open is one, whoever it was made for. What a mask makes may look
+                // like anything.
+                Role::Plain if looks == Looks::Secret => self.secrets += 1,
+                Role::Allowed if looks == Looks::Secret => self.allowed += 1,
+                Role::Masked | Role::Plain if is_held => {
+                    *self.hits.entry(looks).or_default() += 1;
+                }
+                Role::Allowed => self.allowed += u64::from(is_held),
+                _ => {}
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use towpath_mask::MaskKey;
+    use towpath_model::clone::AllowedColumn;
+
+    use super::*;
+
+    fn mask(with: serde_json::Value) -> serde_json::Value {
+        json!({"transformer": with, "domain": "d", "base_type": "text", "uniqueness": "lossy",
+               "origin": "a rule"})
+    }
+
+    /// `mail` and `code` are masked, `code` by what makes values of the kind there is.
+    fn table() -> PlannedTable {
+        let name = QualifiedName::new("public", "people");
+        serde_json::from_value(json!({
+            "id": TableId::of(&name), "name": name,
+            "columns": ["id", "mail", "code", "note", "support"], "key": ["id"],
+            "types": ["integer", "text", "text", "text", "text"],
+            "masks": {
+                "mail": mask(json!({"with": "fake", "what": "email"})),
+                "code": mask(json!({"with": "format-preserving"})),
+            },
+            "format": "csv", "bytes": 0, "estimated_rows": 0, "force_row_security": false,
+            "chunks": [{"no": 1, "pages": null}],
+        }))
+        .unwrap()
+    }
+
+    fn originals() -> Arc<Originals> {
+        let originals = Originals::new(&MaskKey::of_secret(b"secret"), 10);
+        let id = table().id;
+        for (key, column, value) in [
+            ("1", "mail", "one@posteo.de"),
+            ("2", "mail", "two@posteo.de"),
+            ("1", "code", "AB12CD34EF56GH78"),
+        ] {
+            originals.note_value(value);
+            originals.note_cell(&id, column, &[key.as_bytes()], value.as_bytes());
+        }
+        Arc::new(originals)
+    }
+
+    fn read(rows: &[&str]) -> TableFound {
+        let clone = CloneContext {
+            allowed: vec![AllowedColumn {
+                table: table().name,
+                column: "support".to_owned(),
+                reason: String::new(),
+                hits: 0,
+            }],
+            ..CloneContext::default()
+        };
+        let key = RunKey::new([7; 32]);
+        let layout = Layout::of(&table(), &clone, &KeyFacts::default(), &key);
+        let mut reading = Reading::new(Arc::new(layout), Some(originals()), &key);
+        rows.iter().for_each(|row| reading.row(row.as_bytes()));
+        reading.finish()
+    }
+
+    #[test]
+    fn a_clone_as_it_should_be_has_no_hit() {
+        let found = read(&["1,fake@example.org,XY12CD34EF56GH79,plain,us@posteo.de\n"]);
+        assert!(found.unreadable.is_none());
+        assert_eq!(found.unmasked.rows, 1);
+        for (column, found) in &found.columns {
+            let hits = found.hits.len() as u64 + found.same + found.allowed + found.secrets;
+            assert_eq!(hits, 0, "{column}");
+        }
+        assert_eq!(found.columns["mail"].cells, 1);
+    }
+
+    #[test]
+    fn a_masked_value_that_is_what_it_was_is_found_by_its_row() {
+        let found = read(&[
+            "1,one@posteo.de,AB12CD34EF56GH78,,\n",
+            "3,\"two@posteo.de\",x,,\n",
+        ]);
+        assert_eq!(found.columns["mail"].same, 1);
+        assert_eq!(found.columns["code"].same, 1);
+        assert_eq!(found.columns["mail"].hits[&Looks::Email], 2);
+        // By chance another row's, says its mask.
+        assert!(found.columns["code"].hits.is_empty());
+    }
+
+    #[test]
+    fn originals_and_secrets_elsewhere_are_found_unless_they_are_allowed() {
+        let key = "-----BEGIN PRIVATE KEY-----";
+        let found = read(&[
+            &format!("9,,,\"call, or write to Two@posteo.de\",two@posteo.de {key}\n"),
+            &format!("8,,,{key},\n"),
+        ]);
+        let note = &found.columns["note"];
+        assert_eq!((note.hits[&Looks::Email], note.secrets), (1, 1));
+        let support = &found.columns["support"];
+        assert_eq!((support.allowed, support.secrets), (2, 0));
+        assert!(support.hits.is_empty());
+    }
+
+    #[test]
+    fn another_value_of_a_column_that_is_not_masked_is_another_digest() {
+        let one = read(&["1,a,b,c,d\n"]).unmasked;
+        assert_eq!(one, read(&["1,x,y,c,d\n"]).unmasked);
+        assert_ne!(one, read(&["1,a,b,x,d\n"]).unmasked);
+        assert_ne!(one, read(&["1,a,b,\\N,d\n"]).unmasked);
+        assert!(read(&["1,a,b\n"]).unreadable.is_some());
+    }
+}
