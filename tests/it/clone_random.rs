@@ -50,7 +50,7 @@ const MASKS: &str = r#"
      where mask is not null"#;
 
 /// Seeds that are tried.
-const SEEDS: [u64; 2] = [4, 11];
+const SEEDS: [u64; 1] = [4];
 
 #[test]
 fn random_schemas_are_cloned_with_masks_that_keep_their_promises() {

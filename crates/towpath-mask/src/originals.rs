@@ -118,10 +118,21 @@ impl Originals {
 
     /// Notes which value a masked column has in the row of a key. Fields are as COPY carries them,
     /// those of CSV without their quotes.
-    pub fn note_cell(&self, table: &TableId, column: &str, key: &[&[u8]], value: &[u8]) {
+    pub fn note_cell(&self, column: &ColumnKey, key: &[&[u8]], value: &[u8]) {
         if self.looks_at(key) {
-            self.note(&self.cell(table, column, key, value));
+            self.note(&column.cell(key, value));
         }
+    }
+
+    /// What the cells of a column are hashed under, made once and used for every row.
+    pub fn column(&self, table: &TableId, column: &str) -> ColumnKey {
+        let mut named = Vec::new();
+        for part in [table.as_str(), column] {
+            // Lengths keep ("a", "bc") and ("ab", "c") apart.
+            named.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            named.extend_from_slice(part.as_bytes());
+        }
+        ColumnKey(*blake3::keyed_hash(&self.of_cells, &named).as_bytes())
     }
 
     /// Notes that every value of a chunk was noted. What was masked by an earlier process was not.
@@ -152,8 +163,8 @@ impl Originals {
     }
 
     /// Whether this value was noted for this row.
-    pub fn holds_cell(&self, table: &TableId, column: &str, key: &[&[u8]], value: &[u8]) -> bool {
-        self.looks_at(key) && self.holds(&self.cell(table, column, key, value))
+    pub fn holds_cell(&self, column: &ColumnKey, key: &[&[u8]], value: &[u8]) -> bool {
+        self.looks_at(key) && self.holds(&column.cell(key, value))
     }
 
     /// Whether cells of the row of this key are noted.
@@ -187,19 +198,6 @@ impl Originals {
         };
         let sum: f64 = self.words.chunks(BLOCK_WORDS).map(chance).sum();
         sum / (self.blocks.max(1) as f64)
-    }
-
-    fn cell(&self, table: &TableId, column: &str, key: &[&[u8]], value: &[u8]) -> blake3::Hash {
-        let named = [table.to_string().into_bytes(), column.as_bytes().to_vec()];
-        let named = named.iter().map(Vec::as_slice);
-        let parts = named.chain(key.iter().copied()).chain([value]);
-        let mut bytes = Vec::with_capacity(64 + value.len());
-        for part in parts {
-            // Lengths keep ("a", "bc") and ("ab", "c") apart.
-            bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
-            bytes.extend_from_slice(part);
-        }
-        blake3::keyed_hash(&self.of_cells, &bytes)
     }
 
     /// The words of a hash's block, and the bits that stand for it there.
@@ -243,6 +241,40 @@ impl Originals {
     fn holds(&self, hash: &blake3::Hash) -> bool {
         let (block, mut probes) = self.probes(hash);
         probes.all(|(word, bit)| block[word].load(Ordering::Relaxed) & bit != 0)
+    }
+}
+
+/// The key of the cells of one column.
+#[derive(Clone)]
+pub struct ColumnKey([u8; 32]);
+
+/// Bytes of a cell that are hashed without room of their own.
+const SHORT: usize = 256;
+
+impl ColumnKey {
+    fn cell(&self, key: &[&[u8]], value: &[u8]) -> blake3::Hash {
+        let parts = || key.iter().copied().chain([value]);
+        let length: usize = parts().map(|part| 4 + part.len()).sum();
+        let mut short = [0; SHORT];
+        let mut long = Vec::new();
+        let bytes = match short.get_mut(..length) {
+            Some(short) => short,
+            None => {
+                long.resize(length, 0);
+                long.as_mut_slice()
+            }
+        };
+        let mut rest = &mut *bytes;
+        for part in parts() {
+            // A field has less than 2^30 bytes (PostgreSQL manual, appendix K).
+            let size = u32::try_from(part.len()).unwrap_or(u32::MAX);
+            let (head, tail) = rest.split_at_mut(4);
+            head.copy_from_slice(&size.to_le_bytes());
+            let (body, tail) = tail.split_at_mut(part.len());
+            body.copy_from_slice(part);
+            rest = tail;
+        }
+        blake3::keyed_hash(&self.0, bytes)
     }
 }
 
@@ -465,6 +497,19 @@ fn normal(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut normal = String::with_capacity(text.len());
+    if text.is_ascii() {
+        // The same, without a look at the tables of Unicode.
+        let is_blank = |byte: u8| byte.is_ascii_whitespace() || byte == 0x0b;
+        for byte in text.bytes() {
+            match is_blank(byte) {
+                true if normal.is_empty() || normal.ends_with(' ') => {}
+                true => normal.push(' '),
+                false => normal.push(char::from(byte.to_ascii_lowercase())),
+            }
+        }
+        normal.truncate(normal.trim_end_matches(' ').len());
+        return Cow::Owned(normal);
+    }
     for word in text.split_whitespace() {
         if !normal.is_empty() {
             normal.push(' ');
@@ -481,8 +526,21 @@ fn whole(text: &str) -> Option<(Looks, Cow<'_, str>)> {
     }
     let bytes = text.as_bytes();
     let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
-    let letters = text.chars().filter(|c| c.is_alphabetic()).count();
-    let words = text.split_whitespace().count();
+    let (letters, words) = match text.is_ascii() {
+        true => {
+            let is_blank = |byte: u8| byte.is_ascii_whitespace() || byte == 0x0b;
+            let begins = |pair: &&[u8]| is_blank(pair[0]) && !is_blank(pair[1]);
+            let first = usize::from(!is_blank(bytes[0]));
+            (
+                bytes.iter().filter(|b| b.is_ascii_alphabetic()).count(),
+                first + bytes.windows(2).filter(begins).count(),
+            )
+        }
+        false => (
+            text.chars().filter(|c| c.is_alphabetic()).count(),
+            text.split_whitespace().count(),
+        ),
+    };
     // A day, with or without a time.
     if bytes.get(4) == Some(&b'-') && bytes.get(7) == Some(&b'-') && letters < 3 {
         return None;
@@ -696,12 +754,12 @@ mod tests {
     fn cells_are_those_of_their_row_and_column() {
         let originals = Originals::new(&key(), 10);
         let (table, other) = (table("t"), table("u"));
-        originals.note_cell(&table, "city", &[b"a", b"bc"], b"Ulm");
-        assert!(originals.holds_cell(&table, "city", &[b"a", b"bc"], b"Ulm"));
-        assert!(!originals.holds_cell(&table, "city", &[b"ab", b"c"], b"Ulm"));
-        assert!(!originals.holds_cell(&table, "town", &[b"a", b"bc"], b"Ulm"));
-        assert!(!originals.holds_cell(&other, "city", &[b"a", b"bc"], b"Ulm"));
-        assert!(!originals.holds_cell(&table, "city", &[b"a", b"bc"], b"Bonn"));
+        originals.note_cell(&originals.column(&table, "city"), &[b"a", b"bc"], b"Ulm");
+        assert!(originals.holds_cell(&originals.column(&table, "city"), &[b"a", b"bc"], b"Ulm"));
+        assert!(!originals.holds_cell(&originals.column(&table, "city"), &[b"ab", b"c"], b"Ulm"));
+        assert!(!originals.holds_cell(&originals.column(&table, "town"), &[b"a", b"bc"], b"Ulm"));
+        assert!(!originals.holds_cell(&originals.column(&other, "city"), &[b"a", b"bc"], b"Ulm"));
+        assert!(!originals.holds_cell(&originals.column(&table, "city"), &[b"a", b"bc"], b"Bonn"));
         assert!(!originals.holds_value("Ulm"));
     }
 
@@ -713,8 +771,9 @@ mod tests {
         let mut held = 0u32;
         for no in 0u32..8000 {
             let key = no.to_be_bytes();
-            originals.note_cell(&table, "c", &[&key], b"value");
-            held += u32::from(originals.holds_cell(&table, "c", &[&key], b"value"));
+            originals.note_cell(&originals.column(&table, "c"), &[&key], b"value");
+            held +=
+                u32::from(originals.holds_cell(&originals.column(&table, "c"), &[&key], b"value"));
         }
         assert!((800..1200).contains(&held), "{held} of 8000");
         assert_eq!(originals.noted(), u64::from(held));

@@ -11,18 +11,17 @@ use std::sync::Arc;
 use towpath_model::digest::{RowDigest, RunKey};
 use towpath_model::masking::{ColumnTally, MaskTally};
 use towpath_model::plan::{Format, PlannedTable};
-use towpath_model::{ErrorKind, Failure, QualifiedName, Result, TableId};
+use towpath_model::{ErrorKind, Failure, QualifiedName, Result};
 
 use crate::codec::Codec;
 use crate::key::MaskKey;
-use crate::originals::{self, Originals, Tells};
+use crate::originals::{self, ColumnKey, Originals, Tells};
 use crate::transform::{ColumnMask, Masked, RowText};
 
 pub use texts::{Pieces, RowTexts};
 
 /// Masks the rows of one stream of a table.
 pub struct TableMask {
-    table: TableId,
     name: QualifiedName,
     columns: Vec<Column>,
     /// Places of the primary key, where nothing of it is masked: by it a row of the clone is told to
@@ -44,6 +43,8 @@ struct Column {
     mask: Option<ColumnMask>,
     /// What its values say of somebody by themselves.
     tells: Tells,
+    /// What its cells are noted under, where originals are noted and it is masked.
+    cells: Option<ColumnKey>,
     tally: ColumnTally,
 }
 
@@ -109,16 +110,20 @@ impl TableMask {
                 format!("{}: masked column {unknown} is not copied", table.name),
             ));
         }
-        let columns: Vec<Column> = (table.columns.iter().enumerate())
+        let mut columns: Vec<Column> = (table.columns.iter().enumerate())
             .map(|(at, name)| column(key, table, at, name))
             .collect::<Result<_>>()?;
+        if let Some(originals) = &originals {
+            for column in columns.iter_mut().filter(|column| column.mask.is_some()) {
+                column.cells = Some(originals.column(&table.id, &column.name));
+            }
+        }
         let key = table.key.iter().map(|name| {
             let at = table.columns.iter().position(|column| column == name)?;
             (!table.masks.contains_key(name)).then_some(at)
         });
         let key: Option<Vec<usize>> = key.collect();
         Ok(Self {
-            table: table.id.clone(),
             name: table.name.clone(),
             form: match table.format {
                 Format::Binary => Form::Binary(binary::Fields::default()),
@@ -185,10 +190,10 @@ impl TableMask {
             })?;
             if let (Some(originals), Masked::Value | Masked::Null) = (&self.originals, became) {
                 originals.note_what(columns[at].tells, &text);
-                if let Some(key) = &self.key {
+                if let (Some(key), Some(cells)) = (&self.key, &columns[at].cells) {
                     // NULL has no place in a primary key.
                     let key: Vec<&[u8]> = key.iter().filter_map(|at| fields.get(*at)).collect();
-                    originals.note_cell(&self.table, &columns[at].name, &key, original);
+                    originals.note_cell(cells, &key, original);
                 }
             }
             let mask = columns[at].mask.as_ref();
@@ -262,6 +267,7 @@ fn column(key: &MaskKey, table: &PlannedTable, at: usize, name: &str) -> Result<
         codec,
         mask: mask.transpose()?,
         tells: planned.map_or(Tells::Nothing, |mask| originals::tells(&mask.transformer)),
+        cells: None,
         tally: ColumnTally::default(),
     })
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use towpath_model::TableId;
 use towpath_model::masking::{Condition, Locale, PlannedMask, Transformer, Uniqueness};
 use towpath_model::plan::{PlannedChunk, RowSource};
 

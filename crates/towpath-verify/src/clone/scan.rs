@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use towpath_mask::Originals;
-use towpath_mask::originals::{Looks, may_meet_by_chance};
+use towpath_mask::originals::{ColumnKey, Looks, may_meet_by_chance};
 use towpath_model::digest::{RowDigest, RunKey};
 use towpath_model::event::Stage;
 use towpath_model::keys::KeyFacts;
@@ -270,6 +270,8 @@ impl RowVisitor for PieceScan {
 struct Reading {
     layout: Arc<Layout>,
     originals: Option<Arc<Originals>>,
+    /// What the cells of masked columns were noted under.
+    cells: Vec<Option<ColumnKey>>,
     digester: Option<RowDigester>,
     found: Vec<ColumnFound>,
     /// Kept for their room.
@@ -281,7 +283,13 @@ struct Reading {
 impl Reading {
     fn new(layout: Arc<Layout>, originals: Option<Arc<Originals>>, key: &RunKey) -> Self {
         let digester = || RowDigester::new(key.bytes());
+        let columns = layout.columns.iter();
+        let cells = columns.map(|column| {
+            let originals = originals.as_ref().filter(|_| column.is_masked())?;
+            Some(originals.column(&layout.id, &column.name))
+        });
         Self {
+            cells: cells.collect(),
             digester: layout.unmasked.is_some().then(digester),
             found: vec![ColumnFound::default(); layout.columns.len()],
             layout,
@@ -337,13 +345,13 @@ impl Reading {
         if !originals.looks_at(&key) {
             return;
         }
-        for (at, column) in layout.columns.iter().enumerate() {
-            if !column.is_masked() {
+        for (at, cells) in self.cells.iter().enumerate() {
+            let Some(cells) = cells else {
                 continue;
-            }
+            };
             if let Some(value) = value(at) {
                 self.found[at].cells += 1;
-                let is_same = originals.holds_cell(&layout.id, &column.name, &key, &value);
+                let is_same = originals.holds_cell(cells, &key, &value);
                 self.found[at].same += u64::from(is_same);
             }
         }
@@ -422,7 +430,11 @@ mod tests {
             ("1", "code", "AB12CD34EF56GH78"),
         ] {
             originals.note_value(value);
-            originals.note_cell(&id, column, &[key.as_bytes()], value.as_bytes());
+            originals.note_cell(
+                &originals.column(&id, column),
+                &[key.as_bytes()],
+                value.as_bytes(),
+            );
         }
         Arc::new(originals)
     }
