@@ -370,8 +370,9 @@ fn whole_matrix_of_two_at_work_on_one_name() {
     assert_eq!(other.pair.target.psql_superuser(left), "0");
 }
 
-/// Bytes to the target between two places. Statements of the swap are one message, smaller than this.
-const STEP: u64 = 1500;
+/// Bytes to the target between two places. The swap is one message, smaller than this: its
+/// places are those of the test above.
+const STEP: u64 = 6000;
 
 #[test]
 #[expect(

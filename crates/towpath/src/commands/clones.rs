@@ -165,10 +165,16 @@ fn shown(found: &Found, mark: &CloneMark, now: OffsetDateTime) -> Vec<String> {
         run,
         mark.source.clone(),
         masks,
-        mark.subset.clone().unwrap_or_else(|| "all".to_owned()),
+        // What is kept, and where the evidence is, are sentences: `--json`, `status` and the report
+        // have them.
+        mark.subset
+            .as_ref()
+            .map_or("all", |_| "a subset")
+            .to_owned(),
         mark.evidence
-            .clone()
-            .unwrap_or_else(|| "not yet".to_owned()),
+            .as_ref()
+            .map_or("not yet", |_| "yes")
+            .to_owned(),
         found
             .bytes
             .map_or_else(|| "unknown".to_owned(), table::bytes),
