@@ -4,7 +4,6 @@
 //! says what was moved and how it was proven stays: plan, schema, journal, manifest, evidence, and the
 //! run's key, without which the digests in the evidence could not be computed again.
 
-use std::io::{BufRead, IsTerminal};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -18,7 +17,7 @@ use towpath_model::{ErrorKind, Exit, Failure, Result, RunId};
 use towpath_store::{Journal, RunStore, Staged, read_journal};
 
 use crate::arguments::CleanArguments;
-use crate::commands::{ask, next};
+use crate::commands::{ask, confirm, next};
 use crate::context::Context;
 use crate::pipeline::verifying;
 use crate::run_state::{FenceState, RunState, StagedRows};
@@ -182,7 +181,10 @@ async fn one(context: &Context, run: &RunId, arguments: &CleanArguments) -> Resu
         return Ok(Exit::Done);
     }
     match found.gives_up() {
-        Some(gives_up) => confirm(run, arguments, gives_up)?,
+        Some(gives_up) => {
+            let by_flag = arguments.confirm.as_deref();
+            confirm(run, by_flag, "delete its rows all the same", Some(gives_up))?;
+        }
         None if arguments.confirm.as_deref() == Some(run.as_str()) => {}
         None => ask(arguments.yes, "\ndelete them for good?")?,
     }
@@ -236,30 +238,6 @@ async fn reader(context: &Context, run: &RunId) -> Result<Option<RunId>> {
         }
     }
     Ok(None)
-}
-
-/// What cannot be had again wants the name typed.
-fn confirm(run: &RunId, arguments: &CleanArguments, gives_up: &str) -> Result<()> {
-    let refuse = |what: String| {
-        Failure::new(ErrorKind::Usage, what).hint(format!("{gives_up}; pass --confirm {run}"))
-    };
-    let typed = match &arguments.confirm {
-        Some(typed) => typed.clone(),
-        None if std::io::stdin().is_terminal() => {
-            eprint!("type the run id to delete them all the same: ");
-            let mut line = String::new();
-            std::io::stdin()
-                .lock()
-                .read_line(&mut line)
-                .map_err(|cause| refuse("could not read the answer".to_owned()).because(cause))?;
-            line.trim().to_owned()
-        }
-        None => return Err(refuse(format!("cleaning run {run} needs a confirmation"))),
-    };
-    if typed == run.as_str() {
-        return Ok(());
-    }
-    Err(refuse(format!("{typed:?} is not the run {run}")))
 }
 
 /// Deletes under the run's lease. The journal says so before the first object goes, so that whoever

@@ -1,15 +1,13 @@
 //! `towpath cutover`: points consumers at the target.
 
-use std::io::{BufRead, IsTerminal};
-
 use serde_json::json;
 use towpath_model::cutover::{CheckOutcome, WriteGap};
-use towpath_model::{ErrorKind, Exit, Failure, Result, RunId};
+use towpath_model::{ErrorKind, Exit, Failure, Result};
 use towpath_store::RunStore;
 use towpath_switch::SwitchPlan;
 
 use crate::arguments::CutoverArguments;
-use crate::commands::{next, show};
+use crate::commands::{confirm, next, show};
 use crate::context::Context;
 use crate::pipeline::cutover::notify::Notifier;
 use crate::pipeline::cutover::{Cutover, gates};
@@ -56,7 +54,7 @@ pub async fn cutover(context: &Context, arguments: &CutoverArguments) -> Result<
         )
         .hint("check [switch] functions, prefixes, tags and source_hosts; names of your own for the source belong into source_hosts"));
     }
-    confirm(&run, arguments)?;
+    confirm(&run, arguments.confirm.as_deref(), "switch", None)?;
     let key = aws::undo_key(context, &clients, &store).await?;
     let notifier = Notifier::start(context, &run, &clients)?;
     let outcome =
@@ -152,27 +150,4 @@ async fn dry_run(
         _ => "open the gates that are closed, then `towpath cutover --dry-run` again".to_owned(),
     });
     Ok(Exit::Done)
-}
-
-/// A severe action wants the name typed.
-fn confirm(run: &RunId, arguments: &CutoverArguments) -> Result<()> {
-    let refuse =
-        |what: String| Failure::new(ErrorKind::Usage, what).hint(format!("pass --confirm {run}"));
-    let typed = match &arguments.confirm {
-        Some(typed) => typed.clone(),
-        None if std::io::stdin().is_terminal() => {
-            eprint!("type the run id to switch: ");
-            let mut line = String::new();
-            std::io::stdin()
-                .lock()
-                .read_line(&mut line)
-                .map_err(|cause| refuse("could not read the answer".to_owned()).because(cause))?;
-            line.trim().to_owned()
-        }
-        None => return Err(refuse("cutover needs a confirmation".to_owned())),
-    };
-    if typed == run.as_str() {
-        return Ok(());
-    }
-    Err(refuse(format!("{typed:?} is not the run {run}")))
 }

@@ -24,7 +24,7 @@ mod verify;
 
 use std::io::{BufRead, IsTerminal};
 
-use towpath_model::{ErrorKind, Exit, Failure, Result};
+use towpath_model::{ErrorKind, Exit, Failure, Result, RunId};
 
 use crate::arguments::{Arguments, Command, ConfigCommand};
 use crate::context::Context;
@@ -94,4 +94,31 @@ pub fn ask(agreed: bool, question: &str) -> Result<()> {
         ErrorKind::Interrupted,
         "not agreed; nothing was changed",
     ))
+}
+
+/// A severe action wants the run's id: by flag, or typed. `to` says what for; `hint` comes before the
+/// flag in the refusal, where there is more to say.
+pub fn confirm(run: &RunId, by_flag: Option<&str>, to: &str, hint: Option<&str>) -> Result<()> {
+    let refuse = |what: String| {
+        let flag = format!("pass --confirm {run}");
+        let hint = hint.map_or_else(|| flag.clone(), |hint| format!("{hint}; {flag}"));
+        Failure::new(ErrorKind::Usage, what).hint(hint)
+    };
+    let typed = match by_flag {
+        Some(typed) => typed.to_owned(),
+        None if std::io::stdin().is_terminal() => {
+            eprint!("type the run id to {to}: ");
+            let mut line = String::new();
+            std::io::stdin()
+                .lock()
+                .read_line(&mut line)
+                .map_err(|cause| refuse("could not read the answer".to_owned()).because(cause))?;
+            line.trim().to_owned()
+        }
+        None => return Err(refuse(format!("to {to}, run {run} needs a confirmation"))),
+    };
+    if typed == run.as_str() {
+        return Ok(());
+    }
+    Err(refuse(format!("{typed:?} is not the run {run}")))
 }
