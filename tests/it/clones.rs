@@ -194,6 +194,11 @@ fn a_clone_takes_the_place_of_the_one_before_whenever_it_is_killed_and_goes_back
         "after.sql",
         "insert into ropes values (70, 7); insert into ropes values (71, 7);",
     );
+    // What comes after the swap is looked at before anything is made.
+    let harbour = harbour.with("TOWPATH_CLONE_AFTER_SQL", "gone.sql");
+    let refused = harbour.clone(1, &[]);
+    assert!(refused.stderr.contains("gone.sql"), "{refused}");
+    assert_eq!(harbour.clones().len(), 0, "{refused}");
     let harbour = harbour
         .with("TOWPATH_CLONE_AFTER_SQL", "after.sql")
         .with("TOWPATH_HOOK_AFTER_CLONE", "env");

@@ -24,6 +24,7 @@ mod progress;
 mod report;
 mod run_files;
 mod run_state;
+mod secrets;
 mod settings;
 mod signing;
 mod table;

@@ -133,14 +133,23 @@ impl Settings {
 
     /// A value as a positive number.
     pub fn number(&self, key: &str) -> Result<u64> {
+        self.parsed(key, "a positive number", |number| number > 0)
+    }
+
+    /// A value as a number, none at all included.
+    pub fn count(&self, key: &str) -> Result<u64> {
+        self.parsed(key, "a number", |_| true)
+    }
+
+    fn parsed(&self, key: &str, what: &str, fits: impl Fn(u64) -> bool) -> Result<u64> {
         let text = self.text(key);
         text.parse()
             .ok()
-            .filter(|number| *number > 0)
+            .filter(|number| fits(*number))
             .ok_or_else(|| {
                 Failure::new(
                     ErrorKind::Config,
-                    format!("{key} is {text:?}, which is not a positive number"),
+                    format!("{key} is {text:?}, which is not {what}"),
                 )
                 .at(format!("from the {}", self.origin(key)))
             })

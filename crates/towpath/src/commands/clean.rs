@@ -296,10 +296,7 @@ fn tell_json(found: &Found, staged: &Staged, asked: u64, dry_run: bool) {
 
 /// Every run of the store whose rows are older than the setting says.
 async fn expired(context: &Context, arguments: &CleanArguments) -> Result<Exit> {
-    let days = match context.settings.text("clean.retain_days") {
-        "0" => 0,
-        _ => context.settings.number("clean.retain_days")?,
-    };
+    let days = context.settings.count("clean.retain_days")?;
     let oldest = OffsetDateTime::now_utc()
         - Duration::days(i64::try_from(days.min(36_500)).unwrap_or(36_500));
     let current = context.local.current_run()?;

@@ -20,7 +20,7 @@ use towpath_model::event::Stage;
 use towpath_model::{ErrorKind, Failure, Result, RunId};
 
 use crate::context::Context;
-use crate::pipeline::cutover::secrets::KnownSecrets;
+use crate::secrets::KnownSecrets;
 
 /// Bytes of a line that are shown; the rest of it is read and let go.
 const LONGEST_LINE: usize = 2000;

@@ -1,5 +1,7 @@
 //! What is done once a clone serves: SQL of the user's, then a hook.
 
+use std::path::PathBuf;
+
 use towpath_model::clone::CloneMark;
 use towpath_model::connection::Side;
 use towpath_model::name::readable;
@@ -43,10 +45,18 @@ pub async fn after_swap(
     })
 }
 
-/// Runs the SQL of `clone.after_sql`, all of it or nothing.
-async fn seed(context: &Context, serving: &CloneMark, destination: &Destination) -> Result<()> {
+/// Refuses what the swap and what comes after it would stumble over: hours later is no time to learn
+/// that a file is not there.
+pub fn require(context: &Context) -> Result<()> {
+    context.settings.count("clone.drain_s")?;
+    context.settings.number("hooks.timeout_s")?;
+    seed_file(context).map(|_| ())
+}
+
+/// The SQL of `clone.after_sql` with its path, where one is named.
+fn seed_file(context: &Context) -> Result<Option<(PathBuf, String)>> {
     let Some(path) = context.settings.path("clone.after_sql") else {
-        return Ok(());
+        return Ok(None);
     };
     let sql = std::fs::read_to_string(&path).map_err(|cause| {
         Failure::new(
@@ -54,7 +64,16 @@ async fn seed(context: &Context, serving: &CloneMark, destination: &Destination)
             format!("could not read clone.after_sql, {}", path.display()),
         )
         .because(cause)
+        .hint("a path is relative to the configuration file")
     })?;
+    Ok(Some((path, sql)))
+}
+
+/// Runs the SQL of `clone.after_sql`, all of it or nothing.
+async fn seed(context: &Context, serving: &CloneMark, destination: &Destination) -> Result<()> {
+    let Some((path, sql)) = seed_file(context)? else {
+        return Ok(());
+    };
     let name = format!("towpath/{}/after", serving.run);
     let options = context.session_options(Side::Target, &name);
     let url = destination.database(&destination.name);

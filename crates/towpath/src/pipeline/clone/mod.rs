@@ -107,6 +107,7 @@ pub struct Cloned {
 /// Plans a clone, or goes on with the one that an earlier process of the same order has begun.
 /// Nothing is changed on any server; gives nothing where only the plan was asked for.
 pub async fn begin(context: &Context, order: Order) -> Result<Option<Begun>> {
+    hooks::require(context)?;
     database::require_right(context, &order.destination).await?;
     let unfinished = database::unfinished(context, &order.destination).await?;
     for mark in unfinished.iter().filter(|_| !order.anew && !order.dry_run) {
@@ -180,10 +181,7 @@ async fn cloning(
             key: key.clone(),
             originals: proving::originals(context, &order, plan)?.map(Arc::new),
         }),
-        (Some(_), None) => {
-            return Err(Failure::new(ErrorKind::Config, "the key of masks is not set")
-                .hint("export TOWPATH_MASK_KEY=…, or name a file that holds it in TOWPATH_MASK_KEY_FILE"));
-        }
+        (Some(_), None) => return Err(order::no_key()),
         (None, _) => None,
     };
     Ok(Cloning {

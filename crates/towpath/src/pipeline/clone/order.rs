@@ -18,7 +18,7 @@ use crate::arguments::CloneArguments;
 use crate::context::Context;
 use crate::pipeline::clone::coverage::Coverage;
 use crate::pipeline::clone::database::Destination;
-use crate::pipeline::cutover::secrets::secret_of;
+use crate::secrets::secret_of;
 use crate::settings::{Origin, Settings};
 use crate::table;
 
@@ -360,16 +360,8 @@ fn keep(settings: &Settings, flag: Option<u32>) -> Result<usize> {
     if let Some(keep) = flag {
         return Ok(usize::try_from(keep).unwrap_or(usize::MAX));
     }
-    let text = settings.text("clone.keep");
-    text.parse().map_err(|cause: std::num::ParseIntError| {
-        let origin = settings.origin("clone.keep");
-        Failure::new(
-            ErrorKind::Config,
-            format!("clone.keep is {text:?}, which is not a number"),
-        )
-        .because(cause)
-        .at(format!("from the {origin}"))
-    })
+    let keep = settings.count("clone.keep")?;
+    Ok(usize::try_from(keep).unwrap_or(usize::MAX))
 }
 
 /// The server that clones are made on, by the database that leads there.

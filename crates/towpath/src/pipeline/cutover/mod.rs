@@ -10,7 +10,6 @@ pub mod gap;
 pub mod gates;
 pub mod notify;
 pub mod probes;
-pub mod secrets;
 pub mod source;
 pub mod target_writes;
 pub mod watch;

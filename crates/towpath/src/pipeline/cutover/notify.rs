@@ -18,7 +18,7 @@ use towpath_switch::SwitchClients;
 use crate::clock;
 use crate::context::Context;
 use crate::pipeline::cutover::notify::channel::{Channel, Refused};
-use crate::pipeline::cutover::secrets::KnownSecrets;
+use crate::secrets::KnownSecrets;
 
 /// Notices that wait for a channel. A cutover has a dozen.
 const QUEUE: usize = 64;

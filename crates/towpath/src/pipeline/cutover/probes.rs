@@ -30,7 +30,7 @@ use crate::context::Context;
 use crate::http;
 use crate::pipeline::cutover::probes::sessions::Since;
 use crate::pipeline::cutover::probes::wanted::{Call, Sessions, Wanted};
-use crate::pipeline::cutover::secrets::KnownSecrets;
+use crate::secrets::KnownSecrets;
 
 /// Probes that are asked side by side.
 const AT_ONCE: usize = 8;

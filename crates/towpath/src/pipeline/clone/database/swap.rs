@@ -448,17 +448,10 @@ fn is_now(oid: u32, name: &str) -> String {
 
 /// How long sessions have to end by themselves.
 fn drain(context: &Context) -> Result<Duration> {
-    let text = context.settings.text("clone.drain_s");
-    let seconds: u32 = text.parse().map_err(|cause: std::num::ParseIntError| {
-        let origin = context.settings.origin("clone.drain_s");
-        Failure::new(
-            ErrorKind::Config,
-            format!("clone.drain_s is {text:?}, which is no number of seconds"),
-        )
-        .because(cause)
-        .at(format!("from the {origin}"))
-    })?;
-    Ok(Duration::from_secs(seconds.into()))
+    context
+        .settings
+        .count("clone.drain_s")
+        .map(Duration::from_secs)
 }
 
 /// Kept clones of a name, the oldest first.

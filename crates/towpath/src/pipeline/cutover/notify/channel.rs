@@ -14,7 +14,7 @@ use url::Url;
 use crate::clock;
 use crate::http as web;
 use crate::pipeline::cutover::notify::{Notice, Severity};
-use crate::pipeline::cutover::secrets::secret_of;
+use crate::secrets::secret_of;
 use crate::settings::Settings;
 
 /// Carries the time and the signature of what a webhook gets.

@@ -5,7 +5,7 @@ use towpath_model::{ErrorKind, Failure, Result};
 use towpath_switch::Answer;
 
 use crate::pipeline::cutover::probes::wanted::Wanted;
-use crate::pipeline::cutover::secrets::KnownSecrets;
+use crate::secrets::KnownSecrets;
 
 /// Characters of an answer that are told.
 const LONGEST: usize = 240;
