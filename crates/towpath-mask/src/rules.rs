@@ -122,6 +122,12 @@ fn check_transformer(transformer: &Transformer) -> Result<(), String> {
         Transformer::Hash {
             digits: Some(digits),
         } if !(4..=64).contains(digits) => Err("digits must be 4 to 64".to_owned()),
+        Transformer::Redact {
+            character: Some(character),
+            ..
+        } if character.is_alphanumeric() => Err(format!(
+            "character must be neither letter nor digit, or {character:?} could not be told from what it hides"
+        )),
         Transformer::Coordinates { decimals } if *decimals > 15 => {
             Err("decimals must be 15 at most".to_owned())
         }

@@ -175,6 +175,10 @@ fn what_cannot_be_meant_is_refused_without_its_values() {
         ),
         (mask("with = \"redact\"\nkeep_first = -1"), "whole number"),
         (mask("with = \"date-shift\"\nmax_days = 0"), "1 at least"),
+        (
+            mask("with = \"redact\"\ncharacter = \"x\""),
+            "neither letter nor digit",
+        ),
         (mask("with = \"noise\"\npercent = 0"), "above 0"),
         (mask("with = \"noise\"\npercent = nan"), "a number"),
         (
