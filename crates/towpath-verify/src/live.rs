@@ -42,7 +42,7 @@ pub async fn prove_live(context: &VerifyContext) -> Result<LiveProofs> {
     let reads = Arc::new(Reads::new(context, &[&source, &target], reading, locates)?);
     let digest = |side: &OpenSide| {
         let (reader, pieces) = (side.reader.clone(), side.pieces.clone());
-        look(reader, pieces, Look::Digest(reads.clone()))
+        look(reader, pieces, Look::Digest(reads.clone(), None))
     };
     let (at_source, at_target) = (digest(&source), digest(&target));
     let both = async { tokio::try_join!(at_source, at_target) };

@@ -14,6 +14,28 @@ pub(crate) trait RowVisitor: Send {
     fn end(&mut self) {}
 }
 
+/// Tells the same rows to one, and to another where there is one.
+pub(crate) struct Both<'v>(
+    pub(crate) &'v mut dyn RowVisitor,
+    pub(crate) Option<Box<dyn RowVisitor>>,
+);
+
+impl RowVisitor for Both<'_> {
+    fn row(&mut self, bytes: &[u8]) {
+        self.0.row(bytes);
+        if let Some(other) = &mut self.1 {
+            other.row(bytes);
+        }
+    }
+
+    fn end(&mut self) {
+        self.0.end();
+        if let Some(other) = &mut self.1 {
+            other.end();
+        }
+    }
+}
+
 /// Tells `visitor` of every row of the stream.
 pub(crate) async fn each_row(
     source: &mut BytesIn<'_>,

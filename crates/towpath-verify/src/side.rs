@@ -20,7 +20,7 @@ use crate::options::VerifyContext;
 use crate::pushdown;
 use crate::row_digest::RowHasher;
 use crate::row_query::copy_statement;
-use crate::row_stream::{RowVisitor, each_row};
+use crate::row_stream::{Both, RowVisitor, each_row};
 use crate::slices::{Slice, must_lift_row_security, slices};
 
 /// How often the holder of the snapshot is asked whether it lives.
@@ -92,8 +92,8 @@ impl OpenSide {
 /// What is done with pieces.
 #[derive(Clone)]
 pub(crate) enum Look {
-    /// They are digested.
-    Digest(Arc<Reads>),
+    /// They are digested; those that towpath reads itself are told to others, too.
+    Digest(Arc<Reads>, Option<Arc<dyn Visits>>),
     /// The server digests them by bucket.
     DigestBuckets(Arc<Mutex<Buckets>>, Bits),
     /// Their rows are read a second time: where the server chooses them, those of a filter only.
@@ -102,11 +102,9 @@ pub(crate) enum Look {
         party: Party,
         chosen_by_server: Option<Arc<Filter>>,
     },
-    /// Their rows are told to visitors.
-    Visit(Arc<dyn Visits>),
 }
 
-/// Who has a visitor for every piece.
+/// Who has a visitor for every piece, to see the rows that are digested.
 pub(crate) trait Visits: Send + Sync {
     /// The visitor of a piece of a table; nothing where its rows are of no use.
     fn visitor(self: Arc<Self>, table_no: usize) -> Option<Box<dyn RowVisitor>>;
@@ -175,12 +173,12 @@ impl Look {
     /// A table that cannot be read is a difference; anything else ends the verification.
     fn refused(&self, side: Side, piece: &Slice, failure: Failure) -> Result<()> {
         match (self, failure.kind()) {
-            (Look::Digest(reads), ErrorKind::Source | ErrorKind::Target) => {
-                reads.enter(side, piece.table_no, Err(format!("{failure:?}")));
-                Ok(())
-            }
-            (Look::Visit(visits), ErrorKind::Source | ErrorKind::Target) => {
-                visits.refused(piece.table_no, format!("{failure:?}"));
+            (Look::Digest(reads, others), ErrorKind::Source | ErrorKind::Target) => {
+                let reason = format!("{failure:?}");
+                if let Some(others) = others {
+                    others.refused(piece.table_no, reason.clone());
+                }
+                reads.enter(side, piece.table_no, Err(reason));
                 Ok(())
             }
             _ => Err(failure),
@@ -257,7 +255,7 @@ impl Reader {
         let table = &self.context.plan.tables[piece.table_no];
         let condition = piece.condition();
         match look {
-            Look::Digest(reads) => {
+            Look::Digest(reads, others) => {
                 let (reading, bits) = reads.how(piece.table_no);
                 let buckets = match reading {
                     Reading::Pushdown => {
@@ -267,7 +265,9 @@ impl Reader {
                     Reading::Stream => {
                         let buckets = Buckets::new(bits);
                         let mut hasher = RowHasher::handing_to(key.bytes(), buckets);
-                        self.stream(session, table, &condition, &mut hasher).await?;
+                        let others = others.clone().and_then(|it| it.visitor(piece.table_no));
+                        let mut both = Both(&mut hasher, others);
+                        self.stream(session, table, &condition, &mut both).await?;
                         hasher.finish()
                     }
                 };
@@ -282,12 +282,6 @@ impl Reader {
                 into.add(&found);
                 Ok(())
             }
-            Look::Visit(visits) => match visits.clone().visitor(piece.table_no) {
-                Some(mut visitor) => {
-                    (self.stream(session, table, &condition, visitor.as_mut())).await
-                }
-                None => Ok(()),
-            },
             Look::Rows {
                 aim,
                 party,

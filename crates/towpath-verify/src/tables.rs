@@ -8,7 +8,7 @@ use towpath_model::verification::{Difference, Reading, TableProof};
 
 use crate::locate::{self, Located};
 use crate::options::VerifyContext;
-use crate::side::{Look, OpenSide, Reads, look};
+use crate::side::{Look, OpenSide, Reads, Visits, look};
 
 pub(crate) use crate::row_query::pages_of_large_objects;
 
@@ -28,12 +28,26 @@ pub async fn prove_side(
     url: &ConnectionUrl,
     side: Side,
 ) -> Result<SideProof> {
+    prove_side_telling(context, url, side, None).await
+}
+
+/// The same, and tells every row to others as it is read.
+pub(crate) async fn prove_side_telling(
+    context: &VerifyContext,
+    url: &ConnectionUrl,
+    side: Side,
+    others: Option<Arc<dyn Visits>>,
+) -> Result<SideProof> {
     let mut opened = OpenSide::open(context, url, side).await?;
     let locates = side == Side::Target;
     let reads = Reads::new(context, &[&opened], |_| Reading::Stream, locates)?;
     let reads = Arc::new(reads);
     let all = opened.pieces.clone();
-    let reading = look(opened.reader.clone(), all, Look::Digest(reads.clone()));
+    let reading = look(
+        opened.reader.clone(),
+        all,
+        Look::Digest(reads.clone(), others),
+    );
     opened.attend(reading).await?;
     let mut proof = SideProof::default();
     for (table_no, table) in context.plan.tables.iter().enumerate() {

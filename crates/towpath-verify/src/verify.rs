@@ -1,5 +1,7 @@
 //! The verification as a whole.
 
+use std::sync::Arc;
+
 use towpath_model::connection::{ConnectionUrl, Side};
 use towpath_model::custody::{Chain, Link};
 use towpath_model::digest::Hash;
@@ -12,9 +14,11 @@ use towpath_model::{ErrorKind, Failure, Result};
 use towpath_postgres::{Session, structure as catalog_structure};
 use towpath_store::RunStore;
 
+use crate::clone::OfClone;
 use crate::options::{Level, VerifyContext};
+use crate::side::Visits;
 use crate::{
-    access, chunks, clone, counts, coverage, custody, health, live, sequences, structure, tables,
+    access, chunks, counts, coverage, custody, health, live, sequences, structure, tables,
 };
 
 /// Reads the manifest and proves that nobody edited it. `expected_root` is what the operator
@@ -72,8 +76,7 @@ pub async fn verify(
     let passes = [Level::Chunks, Level::Counts, Level::Rows]
         .iter()
         .filter(|l| levels.contains(l))
-        .count()
-        + usize::from(context.clone.is_some());
+        .count();
     context
         .events
         .start(Stage::Verify, bytes * passes as u64, Unit::Bytes);
@@ -92,8 +95,13 @@ pub async fn verify(
         verification.counts = proof.counts;
         verification.differences.extend(proof.differences);
     }
+    let of_clone = match &context.clone {
+        Some(clone) => Some(OfClone::begin(context, clone).await?),
+        None => None,
+    };
     if levels.contains(&Level::Rows) {
-        check_rows(context, &mut verification).await?;
+        let others = of_clone.as_ref().map(OfClone::visits);
+        check_rows(context, &mut verification, others).await?;
     }
     if levels.contains(&Level::Sequences) || levels.contains(&Level::Schema) {
         let options = context.session_options(Side::Target, "verify");
@@ -113,8 +121,8 @@ pub async fn verify(
         verification.differences.extend(findings);
         verification.health = Some(proof);
     }
-    if let Some(clone) = &context.clone {
-        let (proof, findings) = Box::pin(clone::check(context, clone)).await?;
+    if let Some(of_clone) = of_clone {
+        let (proof, findings) = Box::pin(of_clone.finish()).await?;
         let findings = findings.into_iter().map(Difference::Clone);
         verification.differences.extend(findings);
         verification.clone = Some(proof);
@@ -155,7 +163,12 @@ fn begin(context: &VerifyContext, began_at: String) -> Verification {
     }
 }
 
-async fn check_rows(context: &VerifyContext, verification: &mut Verification) -> Result<()> {
+/// Rows are read once, whoever else wants to see them.
+async fn check_rows(
+    context: &VerifyContext,
+    verification: &mut Verification,
+    others: Option<Arc<dyn Visits>>,
+) -> Result<()> {
     verification.differences.extend(gaps(context).await?);
     if context.options.measure == Measure::Live {
         let proof = Box::pin(live::prove_live(context)).await?;
@@ -163,7 +176,8 @@ async fn check_rows(context: &VerifyContext, verification: &mut Verification) ->
         verification.differences.extend(proof.differences);
         return Ok(());
     }
-    let proof = tables::prove_side(context, context.target()?, Side::Target).await?;
+    let target = context.target()?;
+    let proof = tables::prove_side_telling(context, target, Side::Target, others).await?;
     custody::enter_rows(&mut verification.chain, &proof);
     verification.tables = proof.tables;
     verification.differences.extend(proof.differences);

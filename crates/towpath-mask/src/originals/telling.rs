@@ -39,13 +39,35 @@ pub fn tells(transformer: &Transformer) -> Tells {
     }
 }
 
-/// Whether a mask's own values may be somebody's by chance, because those that it makes are of the
-/// same kind as those that there are.
-pub fn may_meet_by_chance(transformer: &Transformer) -> bool {
+/// Whether what a mask makes may look like this and be somebody's by chance, because it is of the same
+/// kind as what there is.
+pub fn may_meet_by_chance(transformer: &Transformer, looks: Looks) -> bool {
     match transformer {
-        // Ranges that are kept free are small, and test data uses them, too.
-        Transformer::Fake { what, .. } => {
-            !matches!(what, Fake::Email | Fake::Url | Fake::Iban | Fake::Text)
+        Transformer::Fake { what, .. } => match what {
+            Fake::Email | Fake::Url | Fake::Iban | Fake::Text => false,
+            // Ranges that are kept free are small, and test data uses them, too.
+            Fake::Phone | Fake::PostalCode => looks == Looks::Number,
+            Fake::Ip | Fake::UserAgent => true,
+            Fake::Name
+            | Fake::FirstName
+            | Fake::LastName
+            | Fake::Username
+            | Fake::Address
+            | Fake::Street
+            | Fake::City
+            | Fake::Company => matches!(looks, Looks::Name | Looks::Text | Looks::Token),
+        },
+        // A number stays one of as many digits, whatever its rule makes of texts.
+        Transformer::Json { rules, rest } => {
+            let is_number = looks == Looks::Number;
+            rules
+                .iter()
+                .any(|rule| is_number || may_meet_by_chance(&rule.transformer, looks))
+                || (is_number && *rest == JsonRest::Scrub)
+        }
+        // Telephones are made up, and so are the names of the row's own columns.
+        Transformer::Scrub { columns } => {
+            looks == Looks::Number || (looks == Looks::Name && !columns.is_empty())
         }
         Transformer::Constant { .. }
         | Transformer::DateShift { .. }
@@ -53,9 +75,7 @@ pub fn may_meet_by_chance(transformer: &Transformer) -> bool {
         | Transformer::FormatPreserving { .. }
         | Transformer::Uuid
         | Transformer::Coordinates { .. } => true,
-        Transformer::Json { .. }
-        | Transformer::Scrub { .. }
-        | Transformer::Null
+        Transformer::Null
         | Transformer::Redact { .. }
         | Transformer::Hash { .. }
         | Transformer::EmptyBytes => false,
@@ -90,7 +110,7 @@ impl Looks {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Email => "e-mail",
-            Self::Number => "telephone",
+            Self::Number => "number",
             Self::Iban => "IBAN",
             Self::Ip => "IP address",
             Self::Uuid => "UUID",
@@ -108,6 +128,9 @@ const SECRET: u32 = 16;
 /// Digits of a number that tells of somebody: less than these are counts, prices and days.
 const DIGITS: usize = 9;
 
+/// Digits of a telephone number at most: ITU-T E.164, 6.
+const PHONE_DIGITS: usize = 15;
+
 /// Tells what a value is as a whole, where that tells of somebody, and what is found within it, each
 /// in the form in which two spellings of the same are equal.
 pub(super) fn each_telling(value: &str, mut told: impl FnMut(Looks, &str)) {
@@ -116,9 +139,13 @@ pub(super) fn each_telling(value: &str, mut told: impl FnMut(Looks, &str)) {
     if let Some((looks, normal)) = &whole {
         told(*looks, normal);
     }
-    // The others are one thing and hold no other.
-    let is_text = matches!(whole, None | Some((Looks::Text | Looks::Token, _)));
-    if !is_text || !may_hold_some(value) {
+    // The others are one thing and hold no other; several numbers look like one that is too long.
+    let may_be_more = match &whole {
+        None | Some((Looks::Text | Looks::Token, _)) => true,
+        Some((Looks::Number, digits)) => digits.len() > PHONE_DIGITS,
+        Some(_) => false,
+    };
+    if !may_be_more || !may_hold_some(value) {
         return;
     }
     for (kind, place) in classify::find(value) {
@@ -148,6 +175,11 @@ fn may_hold_some(value: &str) -> bool {
         digits += u32::from(byte.is_ascii_digit());
         byte == b'@' || byte == b'%' || digits >= 4 || word >= SECRET
     }) || value.contains("-----")
+}
+
+/// Whether an e-mail address may be in it: with its `@`, or as links have it.
+pub(super) fn may_hold_address(value: &str) -> bool {
+    value.contains('@') || value.contains("%40")
 }
 
 fn part(kind: Kind, found: &str) -> Option<(Looks, Cow<'_, str>)> {
@@ -267,12 +299,7 @@ fn whole(text: &str) -> Option<(Looks, Cow<'_, str>)> {
     if bytes.get(4) == Some(&b'-') && bytes.get(7) == Some(&b'-') && letters < 3 {
         return None;
     }
-    if let Some(at) = text.find('@')
-        && words == 1
-        && at > 0
-        && text[at..].contains('.')
-        && !text.contains("://")
-    {
+    if words == 1 && is_email(text) {
         return Some((Looks::Email, normal(text)));
     }
     if text.contains(':') || text.matches('.').count() == 3 {
@@ -304,6 +331,20 @@ fn whole(text: &str) -> Option<(Looks, Cow<'_, str>)> {
         2.. if text.len() >= 20 => Some((Looks::Text, normal(text))),
         _ => None,
     }
+}
+
+/// An address and nothing else: lists of them, links and paths are looked through for each.
+fn is_email(text: &str) -> bool {
+    let Some((local, domain)) = text.split_once('@') else {
+        return false;
+    };
+    let in_local = |c: char| c.is_alphanumeric() || "._%+-'!#&*~".contains(c);
+    let in_domain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-');
+    local.starts_with(|c: char| c.is_alphanumeric() || c == '_')
+        && local.chars().all(in_local)
+        && domain.contains('.')
+        && domain.chars().all(in_domain)
+        && domain.ends_with(char::is_alphanumeric)
 }
 
 fn is_uuid(bytes: &[u8]) -> bool {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::json;
-use towpath_mask::originals::may_meet_by_chance;
 use towpath_model::clone::{CloneFinding, CloneProof};
 use towpath_model::connection::{ConnectionUrl, Side};
 use towpath_model::keys::{KeyFacts, Reference};
@@ -101,19 +100,17 @@ struct Question<'q> {
     is_validated: bool,
 }
 
-/// What the planner keeps of columns whose masks make nothing that could be anybody's.
+/// What the planner keeps of columns that are masked in all rows.
 async fn statistics(context: &VerifyContext, session: &mut Session) -> Result<Vec<Kept>> {
     let columns: Vec<serde_json::Value> = context
         .plan
         .tables
         .iter()
         .flat_map(|table| {
-            let strict = table.masks.iter().filter(|(_, mask)| {
-                mask.condition.is_none() && !may_meet_by_chance(&mask.transformer)
-            });
+            let masks = table.masks.iter();
+            let whole = masks.filter(|(_, mask)| mask.condition.is_none());
             let (schema, name) = (&table.name.schema, &table.name.name);
-            strict
-                .map(move |(column, _)| json!({"schema": schema, "table": name, "column": column}))
+            whole.map(move |(column, _)| json!({"schema": schema, "table": name, "column": column}))
         })
         .collect();
     let columns = serde_json::Value::Array(columns).to_string();
@@ -140,12 +137,18 @@ pub(super) async fn check(
                 .await?;
         }
     }
-    let declared: Vec<ForeignKey> = session.fetch(FOREIGN_KEYS, &[]).await?;
-    let validated: BTreeMap<(String, String, String), bool> = declared
+    let keys: Vec<ForeignKey> = session.fetch(FOREIGN_KEYS, &[]).await?;
+    let validated: BTreeMap<(String, String, String), bool> = keys
         .into_iter()
         .map(|key| ((key.schema, key.table, key.name), key.validated))
         .collect();
-    let questions = facts.references.iter().chain(&clone.declared).map(|it| {
+    if clone.declared.is_none() {
+        proof.not_looked_at.push(
+            "references that only rules declare: where they lead is in the rules alone".to_owned(),
+        );
+    }
+    let declared = clone.declared.iter().flatten();
+    let questions = facts.references.iter().chain(declared).map(|it| {
         let name = (
             it.child.schema.clone(),
             it.child.name.clone(),
@@ -168,8 +171,8 @@ pub(super) async fn check(
             continue;
         }
         let rows = dangling(&mut session, reference, facts).await?;
-        proof.references_checked += 1;
         if rows == 0 {
+            proof.references_checked += 1;
             continue;
         }
         match allowed_to(context, clone, facts, question, rows, &search_path).await {

@@ -17,16 +17,19 @@ use std::sync::Arc;
 use towpath_mask::Originals;
 use towpath_model::Result;
 use towpath_model::clone::{AllowedColumn, CloneFinding, CloneProof, MaskedTable};
-use towpath_model::connection::{ConnectionUrl, Side};
+use towpath_model::connection::ConnectionUrl;
 use towpath_model::digest::RowDigest;
 use towpath_model::keys::{KeyFacts, Reference};
 use towpath_model::manifest::StoredChunk;
-use towpath_model::masking::MaskTally;
+use towpath_model::masking::{MaskTally, Transformer};
+use towpath_model::name::readable;
 use towpath_model::plan::PlannedTable;
+use towpath_model::readable::some_of;
 use towpath_model::schema::ExpectedStructure;
+use towpath_model::verification::Measure;
 
-use crate::options::VerifyContext;
-use crate::side::{Look, OpenSide, look};
+use crate::options::{Level, VerifyContext};
+use crate::side::Visits;
 use scan::{Scan, TableFound};
 
 /// What a verification needs to know of a clone beside its plan.
@@ -39,8 +42,8 @@ pub struct CloneContext {
     /// The source, where it may be asked whether a reference that no constraint holds leads nowhere
     /// there, too.
     pub source: Option<ConnectionUrl>,
-    /// References that the rules declare.
-    pub declared: Vec<Reference>,
+    /// References that the rules declare, where they are known.
+    pub declared: Option<Vec<Reference>>,
     /// Columns that may stay as they are.
     pub allowed: Vec<AllowedColumn>,
     /// Every reference is asked of the rows, even where the server has proven it: somebody may have
@@ -48,45 +51,79 @@ pub struct CloneContext {
     pub is_thorough: bool,
 }
 
-/// Looks at the target as a clone.
-pub(crate) async fn check(
-    context: &VerifyContext,
-    clone: &CloneContext,
-) -> Result<(CloneProof, Vec<CloneFinding>)> {
-    let expected: ExpectedStructure = context
-        .store
-        .require_document("schema/expected.json")
-        .await?;
-    let facts = KeyFacts::of(&expected.structure);
-    drop(expected);
-    let mut proof = CloneProof {
-        masks: context.plan.clone.as_ref().and_then(|it| it.masks.clone()),
-        allowed: clone.allowed.clone(),
-        ..CloneProof::default()
-    };
-    let mut findings = Vec::new();
-    let expected = tallies(context, &mut proof, &mut findings)?;
-    let originals = complete(context, clone, &mut proof);
-    let found = read(context, clone, originals.clone(), &facts, &mut proof).await?;
-    unmasked(context, &expected, &found, &mut proof, &mut findings);
-    let checked = Box::pin(catalog::check(
-        context,
-        clone,
-        &facts,
-        &mut proof,
-        &mut findings,
-    ));
-    let kept = checked.await?;
-    if let Some(originals) = originals {
-        let judging = residual::judge(context, &facts, &originals, &found, &kept, &mut proof);
-        for finding in Box::pin(judging).await? {
-            // The tallies may have told of it already.
-            if !findings.iter().any(|it| is_of_same_column(it, &finding)) {
-                findings.push(finding);
+/// A look at the target as a clone. It begins before rows are read, sees them as they are digested, and
+/// ends after all other levels.
+pub(crate) struct OfClone<'v> {
+    context: &'v VerifyContext,
+    clone: &'v CloneContext,
+    facts: KeyFacts,
+    originals: Option<Arc<Originals>>,
+    scan: Arc<Scan>,
+    proof: CloneProof,
+}
+
+impl<'v> OfClone<'v> {
+    pub(crate) async fn begin(context: &'v VerifyContext, clone: &'v CloneContext) -> Result<Self> {
+        let expected: ExpectedStructure = context
+            .store
+            .require_document("schema/expected.json")
+            .await?;
+        let facts = KeyFacts::of(&expected.structure);
+        let mut proof = CloneProof {
+            masks: context.plan.clone.as_ref().and_then(|it| it.masks.clone()),
+            allowed: clone.allowed.clone(),
+            ..CloneProof::default()
+        };
+        let originals = complete(context, clone, &mut proof);
+        let scan = Arc::new(Scan::new(context, clone, originals.clone(), &facts));
+        Ok(Self {
+            context,
+            clone,
+            facts,
+            originals,
+            scan,
+            proof,
+        })
+    }
+
+    /// Who is to see the rows.
+    pub(crate) fn visits(&self) -> Arc<dyn Visits> {
+        self.scan.clone()
+    }
+
+    pub(crate) async fn finish(self) -> Result<(CloneProof, Vec<CloneFinding>)> {
+        let Self {
+            context,
+            clone,
+            facts,
+            originals,
+            scan,
+            mut proof,
+        } = self;
+        let mut findings = Vec::new();
+        let expected = tallies(context, &mut proof, &mut findings)?;
+        let found = scan.found();
+        unmasked(context, &expected, &found, &mut proof, &mut findings);
+        let checked = Box::pin(catalog::check(
+            context,
+            clone,
+            &facts,
+            &mut proof,
+            &mut findings,
+        ));
+        let kept = checked.await?;
+        if let Some(originals) = originals {
+            not_read(context, &scan, &found, &mut proof);
+            let judging = residual::judge(context, &facts, &originals, &found, &kept, &mut proof);
+            for finding in Box::pin(judging).await? {
+                // The tallies may have told of it already.
+                if !findings.iter().any(|it| is_of_same_column(it, &finding)) {
+                    findings.push(finding);
+                }
             }
         }
+        Ok((proof, findings))
     }
-    Ok((proof, findings))
 }
 
 /// Whether both say of one column that its values are what they were.
@@ -111,6 +148,7 @@ fn tallies(
         }
         let (sum, found) = of_table(table, &context.exported(table_no)?.chunks);
         findings.extend(found);
+        proof.not_looked_at.extend(idle(table, &sum));
         unmasked.insert(table_no, sum.unmasked);
         proof.columns.push(MaskedTable {
             table: table.name.clone(),
@@ -128,7 +166,7 @@ fn of_table(table: &PlannedTable, chunks: &[StoredChunk]) -> (MaskTally, Vec<Clo
     for chunk in chunks {
         match &chunk.masked {
             Some(tally) if counts_every_row(table, tally, chunk.digest.rows) => sum.add(tally),
-            _ => uncounted.push(chunk.chunk.no.to_string()),
+            _ => uncounted.push(chunk.chunk.no),
         }
     }
     if !uncounted.is_empty() {
@@ -136,7 +174,7 @@ fn of_table(table: &PlannedTable, chunks: &[StoredChunk]) -> (MaskTally, Vec<Clo
             table: table.name.clone(),
             found: format!(
                 "the manifest does not say of every row of chunks {} that it was masked",
-                uncounted.join(", ")
+                some_of(&uncounted)
             ),
         });
     }
@@ -165,6 +203,25 @@ fn counts_every_row(table: &PlannedTable, tally: &MaskTally, rows: u64) -> bool 
             .all(|it| it.nulls + it.empty + it.changed + it.unchanged + it.spared == rows)
 }
 
+/// Masks that changed nothing at all. A path within documents that leads nowhere does so, and only a
+/// person can tell it from documents that hold nothing.
+fn idle(table: &PlannedTable, sum: &MaskTally) -> Vec<String> {
+    let masked = sum.columns.iter().filter_map(|(column, tally)| {
+        let mask = table.masks.get(column)?;
+        let did_nothing = tally.empty > 0 && tally.changed + tally.unchanged + tally.spared == 0;
+        let may_be_there = matches!(mask.transformer, Transformer::Constant { .. });
+        (did_nothing && !may_be_there).then(|| {
+            format!(
+                "whether {}.{} is masked as it should be: its mask found nothing to change, in {} values",
+                table.name,
+                readable(column),
+                tally.empty
+            )
+        })
+    });
+    masked.collect()
+}
+
 /// The originals, unless none of this run's are among them; says whose are not.
 fn complete(
     context: &VerifyContext,
@@ -174,13 +231,17 @@ fn complete(
     let masked = context.plan.tables.iter().enumerate();
     let masked: Vec<(usize, &PlannedTable)> =
         masked.filter(|(_, it)| !it.masks.is_empty()).collect();
-    let Some(originals) = &clone.originals else {
+    let levels = &context.options.levels;
+    let is_told = levels.contains(&Level::Rows) && context.options.measure == Measure::Manifest;
+    let Some(originals) = clone.originals.as_ref().filter(|_| is_told) else {
         if !masked.is_empty() {
-            let why = format!(
-                "what the source's values would be found by: {}",
-                clone.no_scan
-            );
-            proof.not_looked_at.push(why);
+            let why = match clone.originals {
+                Some(_) => "rows are not read against the export",
+                None => &clone.no_scan,
+            };
+            proof
+                .not_looked_at
+                .push(format!("what the source's values would be found by: {why}"));
         }
         return None;
     };
@@ -195,40 +256,27 @@ fn complete(
             chunks(*table_no).partition(|chunk| originals.has_seen(&chunk.chunk));
         seen += known.len() as u64;
         if unknown.iter().any(|chunk| chunk.digest.rows > 0) {
-            unseen.push(table.name.to_string());
+            unseen.push(&table.name);
         }
     }
     if !unseen.is_empty() {
         proof.not_looked_at.push(format!(
             "originals of {}: an earlier process masked rows of theirs, and kept none",
-            unseen.join(", ")
+            some_of(&unseen)
         ));
     }
     (seen > 0 || unseen.is_empty()).then(|| originals.clone())
 }
 
-/// Reads the rows of all tables that there is anything to look for in.
-async fn read(
+/// What the scan has not looked into, or not row by row.
+fn not_read(
     context: &VerifyContext,
-    clone: &CloneContext,
-    originals: Option<Arc<Originals>>,
-    facts: &KeyFacts,
+    scan: &Scan,
+    found: &BTreeMap<usize, TableFound>,
     proof: &mut CloneProof,
-) -> Result<BTreeMap<usize, TableFound>> {
-    let scans = originals.is_some();
-    let mut scan = Scan::new(context, clone, originals, facts);
-    let mut opened = OpenSide::open(context, context.target()?, Side::Target).await?;
-    let mut pieces = opened.pieces.clone();
-    pieces.retain(|piece| scan.reads(piece.table_no));
-    let numbers: Vec<usize> = pieces.iter().map(|piece| piece.table_no).collect();
-    scan.share(&numbers);
-    let scan = Arc::new(scan);
-    let reading = look(opened.reader.clone(), pieces, Look::Visit(scan.clone()));
-    opened.attend(reading).await?;
-    opened.close().await?;
-    let found = scan.found();
+) {
     let tables = &context.plan.tables;
-    for (table_no, found) in &found {
+    for (table_no, found) in found {
         if let (Some(reason), Some(table)) = (&found.unreadable, tables.get(*table_no))
             && table.masks.is_empty()
         {
@@ -238,11 +286,22 @@ async fn read(
                 .push(format!("values of {name}: {reason}"));
         }
     }
-    if scans && tables.iter().any(|table| !table.rows.is_table()) {
+    for (type_name, columns) in scan.unknown() {
+        proof
+            .not_looked_at
+            .push(format!("values of type {type_name}: {}", some_of(&columns)));
+    }
+    let without_key = scan.without_key();
+    if !without_key.is_empty() {
+        proof.not_looked_at.push(format!(
+            "masked values against what they were, row by row, where no key stays as it is: {}",
+            some_of(&without_key)
+        ));
+    }
+    if tables.iter().any(|table| !table.rows.is_table()) {
         let what = "what is within large objects";
         proof.not_looked_at.push(what.to_owned());
     }
-    Ok(found)
 }
 
 /// The columns that are not masked, as the source has them and as the clone does.
@@ -317,6 +376,25 @@ mod tests {
             "columns": {column: {"nulls": nulls, "empty": empty, "changed": changed,
                                  "unchanged": unchanged, "spared": spared}},
         })
+    }
+
+    #[test]
+    fn a_mask_that_found_nothing_is_told() {
+        let told = |with: serde_json::Value, counts| {
+            let mut table = table();
+            let mask = table.masks.get_mut("mail").unwrap();
+            mask.transformer = serde_json::from_value(with).unwrap();
+            let (sum, findings) = of_table(&table, &[chunk(tally(3, "mail", counts))]);
+            assert_eq!(findings, []);
+            idle(&table, &sum).len()
+        };
+        let json = || json!({"with": "json", "rules": [{"path": "a.b", "with": "null"}]});
+        assert_eq!(told(json(), [1, 2, 0, 0, 0]), 1);
+        assert_eq!(told(json(), [1, 1, 1, 0, 0]), 0);
+        assert_eq!(told(json(), [3, 0, 0, 0, 0]), 0);
+        // It may be what is there.
+        let constant = json!({"with": "constant", "value": "x"});
+        assert_eq!(told(constant, [0, 3, 0, 0, 0]), 0);
     }
 
     #[test]

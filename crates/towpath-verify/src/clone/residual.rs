@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use towpath_mask::Originals;
-use towpath_mask::originals::Looks;
+use towpath_mask::originals::{Looks, may_meet_by_chance};
 use towpath_model::clone::{AllowedColumn, CloneFinding, CloneProof, ResidualScan};
 use towpath_model::keys::KeyFacts;
+use towpath_model::plan::PlannedTable;
 use towpath_model::{QualifiedName, Result};
 
 use super::catalog::Kept;
@@ -23,6 +24,8 @@ type Places = BTreeMap<(String, String, Looks), u64>;
 struct Sum {
     scan: ResidualScan,
     places: Places,
+    /// Likewise, where masks make some by chance.
+    by_chance: Places,
     /// Masked values compared with what they were, and those that still are.
     cells: u64,
     same: BTreeMap<(QualifiedName, String), u64>,
@@ -39,7 +42,7 @@ pub(super) async fn judge(
 ) -> Result<Vec<CloneFinding>> {
     let mut findings = Vec::new();
     let mut sum = Sum {
-        places: of_statistics(originals, kept),
+        places: of_statistics(context, originals, kept),
         ..Sum::default()
     };
     sum.places
@@ -69,6 +72,13 @@ pub(super) async fn judge(
             originals.rows_apart()
         ));
     }
+    if originals.refused() > 0 {
+        proof.not_looked_at.push(format!(
+            "{} values and cells of masked columns: {} are as many as are remembered",
+            originals.refused(),
+            originals.noted()
+        ));
+    }
     proof.residual = Some(sum.scan);
     Ok(findings)
 }
@@ -92,9 +102,14 @@ impl Sum {
             let place = (table.clone(), column.to_owned());
             self.same.insert(place, found.same);
         }
-        for (looks, count) in &found.hits {
-            let place = (table.to_string(), column.to_owned(), *looks);
-            self.places.insert(place, *count);
+        for (into, counts) in [
+            (&mut self.places, &found.hits),
+            (&mut self.by_chance, &found.by_chance),
+        ] {
+            for (looks, count) in counts {
+                let place = (table.to_string(), column.to_owned(), *looks);
+                into.insert(place, *count);
+            }
         }
     }
 
@@ -116,6 +131,12 @@ impl Sum {
                 }
             }));
         }
+        for ((place, column, looks), values) in &self.by_chance {
+            proof.not_looked_at.push(format!(
+                "whether values of {place}.{column} that hold what looks like {} and may be the source's, {values} of them, were made by its mask",
+                looks.label()
+            ));
+        }
         let hits: u64 = self.same.values().sum();
         if is_chance(hits, chance * self.cells as f64) {
             told_chance(proof, hits, "masked values that may be what they were");
@@ -132,11 +153,18 @@ impl Sum {
 }
 
 /// What the planner keeps of masked columns.
-fn of_statistics(originals: &Originals, kept: &[Kept]) -> Places {
+fn of_statistics(context: &VerifyContext, originals: &Originals, kept: &[Kept]) -> Places {
+    let tables = context.plan.tables.iter();
+    let tables: BTreeMap<&QualifiedName, &PlannedTable> =
+        tables.map(|table| (&table.name, table)).collect();
     let mut places = Places::new();
     for it in kept {
+        let table = tables.get(&QualifiedName::new(&it.schema, &it.table));
+        let Some(mask) = table.and_then(|table| table.masks.get(&it.column)) else {
+            continue;
+        };
         originals.look(&it.value, |looks, is_held| {
-            if is_held {
+            if is_held && !may_meet_by_chance(&mask.transformer, looks) {
                 let column = format!("{}.{}.{}", it.schema, it.table, it.column);
                 let place = ("statistics".to_owned(), column, looks);
                 *places.entry(place).or_default() += 1;
@@ -157,6 +185,9 @@ async fn of_schema(
     let mut secrets = 0;
     for key in ["schema/pre-data.sql", "schema/post-data.sql"] {
         let Some(bytes) = context.store.get(key).await? else {
+            proof
+                .not_looked_at
+                .push(format!("the schema's own text: there is no {key}"));
             continue;
         };
         let text = String::from_utf8_lossy(&bytes);

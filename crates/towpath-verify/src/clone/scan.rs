@@ -1,54 +1,68 @@
-//! One reading of a clone's rows that tells three things: whether the columns that are not masked are
-//! the source's, whether masked values are what they were, and whether originals are anywhere else.
+//! A look at a clone's rows that tells three things: whether the columns that are not masked are the
+//! source's, whether masked values are what they were, and whether originals are anywhere else.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use towpath_mask::Originals;
 use towpath_mask::originals::{ColumnKey, Looks, may_meet_by_chance};
 use towpath_model::digest::{RowDigest, RunKey};
-use towpath_model::event::Stage;
 use towpath_model::keys::KeyFacts;
-use towpath_model::plan::PlannedTable;
+use towpath_model::masking::{PlannedMask, Transformer};
+use towpath_model::name::readable;
+use towpath_model::plan::{Plan, PlannedTable};
 use towpath_model::{QualifiedName, TableId};
 
 use super::CloneContext;
 use super::fields::{Cut, Places};
-use super::texts::Form;
+use super::texts::{Form, Known};
 use crate::options::VerifyContext;
 use crate::row_digest::RowDigester;
 use crate::row_stream::RowVisitor;
 use crate::side::Visits;
 
 /// What a column's hits mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Role {
-    /// It is masked; masks of its kind make values that may be somebody's by chance.
-    MaskedAlike,
-    /// It is masked, and holds nothing of the source's.
-    Masked,
+    /// It is masked by a condition: what that spares is somebody's, and meant to be.
+    MaskedInPart,
+    /// It is masked, and holds nothing of the source's but what its mask makes by chance.
+    Masked(Transformer),
     /// It may stay as it is.
     Allowed,
     /// Nobody said anything about it.
     Plain,
 }
 
+impl Role {
+    fn of(mask: &PlannedMask) -> Self {
+        match mask.condition {
+            Some(_) => Self::MaskedInPart,
+            None => Self::Masked(mask.transformer.clone()),
+        }
+    }
+}
+
 struct Column {
     name: String,
     form: Option<Form>,
+    /// Its type, where values of it cannot be read.
+    unknown: Option<String>,
     role: Role,
 }
 
 impl Column {
     fn is_masked(&self) -> bool {
-        matches!(self.role, Role::Masked | Role::MaskedAlike)
+        matches!(self.role, Role::Masked(_) | Role::MaskedInPart)
     }
 }
 
 /// A table that is read.
 pub(super) struct Layout {
     id: TableId,
+    name: QualifiedName,
+    /// Rows of it were exported.
+    is_filled: bool,
     cut: Cut,
     columns: Vec<Column>,
     /// Places of the columns that are not masked; nothing where none is.
@@ -64,10 +78,12 @@ pub(super) struct ColumnFound {
     pub(super) values: u64,
     /// What looked personal within them.
     pub(super) personal: u64,
-    /// Secrets in a column that nobody spoke of.
+    /// Values that hold a secret in a column that nobody spoke of.
     pub(super) secrets: u64,
-    /// Originals where none should be, by what they look like.
+    /// Values that hold originals where none should be, by what these look like.
     pub(super) hits: BTreeMap<Looks, u64>,
+    /// The same where parts of a value are masked by what may make them by chance.
+    pub(super) by_chance: BTreeMap<Looks, u64>,
     /// Originals and secrets where they are allowed.
     pub(super) allowed: u64,
     /// Masked values compared with what they were.
@@ -84,8 +100,13 @@ impl ColumnFound {
         self.allowed += other.allowed;
         self.cells += other.cells;
         self.same += other.same;
-        for (looks, count) in other.hits {
-            *self.hits.entry(looks).or_default() += count;
+        for (all, more) in [
+            (&mut self.hits, other.hits),
+            (&mut self.by_chance, other.by_chance),
+        ] {
+            for (looks, count) in more {
+                *all.entry(looks).or_default() += count;
+            }
         }
     }
 }
@@ -103,12 +124,11 @@ pub(super) struct TableFound {
 
 /// The reading of all tables.
 pub(super) struct Scan {
-    context: VerifyContext,
+    key: RunKey,
     originals: Option<Arc<Originals>>,
+    /// By number of the table in the plan; nothing where there is nothing to look at.
     layouts: Vec<Option<Arc<Layout>>>,
     found: Mutex<BTreeMap<usize, TableFound>>,
-    /// Bytes that a piece of each table stands for.
-    shares: Vec<u64>,
 }
 
 impl Scan {
@@ -119,35 +139,49 @@ impl Scan {
         originals: Option<Arc<Originals>>,
         facts: &KeyFacts,
     ) -> Self {
-        let layouts = context.plan.tables.iter().map(|table| {
-            let layout = Layout::of(table, clone, facts, &context.key);
-            let is_read = layout.unmasked.is_some()
-                || (originals.is_some() && layout.columns.iter().any(|it| it.form.is_some()));
+        let ids_are_masked = masks_ids(&context.plan);
+        let tables = context.plan.tables.iter().enumerate();
+        let layouts = tables.map(|(table_no, table)| {
+            let mut layout = Layout::of(table, clone, facts, &context.key, ids_are_masked);
+            let exported = context.exported(table_no);
+            layout.is_filled = exported.is_ok_and(|it| it.digest.rows > 0);
+            let is_read = layout.unmasked.is_some() || originals.is_some();
             (is_read && table.rows.is_table()).then(|| Arc::new(layout))
         });
         Self {
             layouts: layouts.collect(),
-            context: context.clone(),
+            key: context.key.clone(),
             originals,
             found: Mutex::default(),
-            shares: Vec::new(),
         }
     }
 
-    /// Tells how many pieces each table is read in, for people who wait.
-    pub(super) fn share(&mut self, pieces: &[usize]) {
-        let tables = 0..self.layouts.len();
-        let share = |table_no: usize| {
-            let bytes = self.context.exported(table_no).map_or(0, |it| it.raw_bytes);
-            let count = pieces.iter().filter(|no| **no == table_no).count() as u64;
-            bytes / count.max(1)
-        };
-        self.shares = tables.map(share).collect();
+    /// Columns of which nobody can say what they hold, by type.
+    pub(super) fn unknown(&self) -> BTreeMap<&str, Vec<String>> {
+        let mut unknown: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for layout in self.filled() {
+            for column in layout.columns.iter().filter(|it| !it.is_masked()) {
+                if let Some(type_name) = column.unknown.as_deref() {
+                    let place = format!("{}.{}", layout.name, readable(&column.name));
+                    unknown.entry(type_name).or_default().push(place);
+                }
+            }
+        }
+        unknown
     }
 
-    /// Whether a table is read.
-    pub(super) fn reads(&self, table_no: usize) -> bool {
-        self.layouts.get(table_no).is_some_and(Option::is_some)
+    /// Masked tables of which no row can be told to be the same as one of the source.
+    pub(super) fn without_key(&self) -> Vec<&QualifiedName> {
+        self.filled()
+            .filter(|it| it.unmasked.is_some() && it.key.is_none())
+            .map(|it| &it.name)
+            .collect()
+    }
+
+    /// Tables that hold anything.
+    fn filled(&self) -> impl Iterator<Item = &Layout> {
+        let layouts = self.layouts.iter().flatten().map(Arc::as_ref);
+        layouts.filter(|layout| layout.is_filled)
     }
 
     /// What was found, by number of the table in the plan.
@@ -172,7 +206,12 @@ impl Scan {
 impl Visits for Scan {
     fn visitor(self: Arc<Self>, table_no: usize) -> Option<Box<dyn RowVisitor>> {
         let layout = self.layouts.get(table_no)?.clone()?;
-        let reading = Reading::new(layout, self.originals.clone(), &self.context.key);
+        let is_seen =
+            layout.unmasked.is_some() || layout.columns.iter().any(|it| it.form.is_some());
+        if !is_seen {
+            return None;
+        }
+        let reading = Reading::new(layout, self.originals.clone(), &self.key);
         Some(Box::new(PieceScan {
             table_no,
             reading: Some(reading),
@@ -189,8 +228,20 @@ impl Visits for Scan {
     }
 }
 
+/// Whether ids are masked on purpose: elsewhere those that stay tell of nobody.
+fn masks_ids(plan: &Plan) -> bool {
+    let mut masks = plan.tables.iter().flat_map(|table| table.masks.values());
+    masks.any(|mask| mask.transformer == Transformer::Uuid)
+}
+
 impl Layout {
-    fn of(table: &PlannedTable, clone: &CloneContext, facts: &KeyFacts, key: &RunKey) -> Self {
+    fn of(
+        table: &PlannedTable,
+        clone: &CloneContext,
+        facts: &KeyFacts,
+        key: &RunKey,
+        ids_are_masked: bool,
+    ) -> Self {
         let column = |(at, name): (usize, &String)| {
             let mask = table.masks.get(name);
             let known = facts.column(&table.name, name);
@@ -203,17 +254,18 @@ impl Layout {
                 let mut allowed = clone.allowed.iter();
                 allowed.any(|it| it.column == *name && is_of(&table.name, &it.table, facts))
             };
+            let known = Known::of(table.format, base_type);
             Column {
                 name: name.clone(),
-                form: Form::of(table.format, base_type),
+                form: match known {
+                    Known::Texts(form) => Some(form),
+                    // Masks of ids make ids, which another row may have had.
+                    Known::Ids(form) => Some(form).filter(|_| ids_are_masked && mask.is_none()),
+                    Known::NoText | Known::Unknown => None,
+                },
+                unknown: (known == Known::Unknown).then(|| base_type.to_owned()),
                 role: match mask {
-                    // What a condition spares is somebody's, and meant to be.
-                    Some(mask)
-                        if mask.condition.is_some() || may_meet_by_chance(&mask.transformer) =>
-                    {
-                        Role::MaskedAlike
-                    }
-                    Some(_) => Role::Masked,
+                    Some(mask) => Role::of(mask),
                     None if is_allowed() => Role::Allowed,
                     None => Role::Plain,
                 },
@@ -228,6 +280,8 @@ impl Layout {
         let primary: Option<Vec<usize>> = table.key.iter().map(place).collect();
         Self {
             id: table.id.clone(),
+            name: table.name.clone(),
+            is_filled: false,
             cut: Cut::of(table, key),
             unmasked: (!table.masks.is_empty()).then(|| unmasked.collect()),
             key: primary.filter(|key| !key.is_empty()),
@@ -261,8 +315,6 @@ impl RowVisitor for PieceScan {
         if let Some(reading) = self.reading.take() {
             self.scan.enter(self.table_no, reading.finish());
         }
-        let share = self.scan.shares.get(self.table_no).copied().unwrap_or(0);
-        self.scan.context.events.advance(Stage::Verify, share);
     }
 }
 
@@ -340,18 +392,16 @@ impl Reading {
             let place = places.get(at)?.as_ref()?;
             Some(layout.cut.value(row, place))
         };
-        let key: Vec<Cow<'_, [u8]>> = key.iter().filter_map(|at| value(*at)).collect();
-        let key: Vec<&[u8]> = key.iter().map(AsRef::as_ref).collect();
-        if !originals.looks_at(&key) {
+        let Some(key) = originals.row(key.iter().filter_map(|at| value(*at))) else {
             return;
-        }
+        };
         for (at, cells) in self.cells.iter().enumerate() {
             let Some(cells) = cells else {
                 continue;
             };
             if let Some(value) = value(at) {
                 self.found[at].cells += 1;
-                let is_same = originals.holds_cell(cells, &key, &value);
+                let is_same = originals.holds_cell(*cells, key, &value);
                 self.found[at].same += u64::from(is_same);
             }
         }
@@ -367,34 +417,74 @@ impl Reading {
             };
             found.values += 1;
             let value = layout.cut.value(row, place);
-            form.texts(&value, &mut |text| found.read(column.role, originals, text));
+            let mut seen = Seen::default();
+            form.texts(&value, &mut |text| {
+                originals.look(text, |looks, is_held| {
+                    found.personal += 1;
+                    seen.take(looks, is_held);
+                });
+            });
+            found.enter(&column.role, seen);
         }
     }
 }
 
+/// What is in one value: each only once, however often and in how many readings of it.
+#[derive(Default)]
+struct Seen {
+    held: BTreeSet<Looks>,
+    is_secret: bool,
+}
+
+impl Seen {
+    fn take(&mut self, looks: Looks, is_held: bool) {
+        if is_held {
+            self.held.insert(looks);
+        }
+        self.is_secret |= looks == Looks::Secret;
+    }
+}
+
 impl ColumnFound {
-    fn read(&mut self, role: Role, originals: &Originals, text: &str) {
-        originals.look(text, |looks, is_held| {
-            self.personal += 1;
-            match role {
-                // A secret in the open is one, whoever it was made for. What a mask makes may look
-                // like anything.
-                Role::Plain if looks == Looks::Secret => self.secrets += 1,
-                Role::Allowed if looks == Looks::Secret => self.allowed += 1,
-                Role::Masked | Role::Plain if is_held => {
-                    *self.hits.entry(looks).or_default() += 1;
-                }
-                Role::Allowed => self.allowed += u64::from(is_held),
-                _ => {}
+    fn enter(&mut self, role: &Role, mut seen: Seen) {
+        if !seen.is_secret && seen.held.is_empty() {
+            return;
+        }
+        match role {
+            // A secret in the open is one, whoever it was made for.
+            Role::Plain => {
+                self.secrets += u64::from(seen.is_secret);
+                seen.held.remove(&Looks::Secret);
+                count(&mut self.hits, seen.held);
             }
-        });
+            Role::Allowed => {
+                seen.held.remove(&Looks::Secret);
+                self.allowed += u64::from(seen.is_secret) + seen.held.len() as u64;
+            }
+            // What a mask makes may look like anything.
+            Role::Masked(mask) => {
+                let meets = |looks: &Looks| may_meet_by_chance(mask, *looks);
+                let (meeting, held) = seen.held.into_iter().partition(meets);
+                count(&mut self.hits, held);
+                // Cells are compared as wholes, of which a part changes always.
+                if matches!(mask, Transformer::Json { .. } | Transformer::Scrub { .. }) {
+                    count(&mut self.by_chance, meeting);
+                }
+            }
+            Role::MaskedInPart => {}
+        }
+    }
+}
+
+fn count(counts: &mut BTreeMap<Looks, u64>, found: BTreeSet<Looks>) {
+    for looks in found {
+        *counts.entry(looks).or_default() += 1;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use towpath_mask::MaskKey;
     use towpath_model::clone::AllowedColumn;
 
     use super::*;
@@ -422,7 +512,7 @@ mod tests {
     }
 
     fn originals() -> Arc<Originals> {
-        let originals = Originals::new(&MaskKey::of_secret(b"secret"), 10);
+        let originals = Originals::new(10, 10);
         let id = table().id;
         for (key, column, value) in [
             ("1", "mail", "one@posteo.de"),
@@ -430,11 +520,8 @@ mod tests {
             ("1", "code", "AB12CD34EF56GH78"),
         ] {
             originals.note_value(value);
-            originals.note_cell(
-                &originals.column(&id, column),
-                &[key.as_bytes()],
-                value.as_bytes(),
-            );
+            let row = originals.row([key]).expect("of few rows all are looked at");
+            originals.note_cell(originals.column(&id, column), row, value.as_bytes());
         }
         Arc::new(originals)
     }
@@ -450,7 +537,7 @@ mod tests {
             ..CloneContext::default()
         };
         let key = RunKey::new([7; 32]);
-        let layout = Layout::of(&table(), &clone, &KeyFacts::default(), &key);
+        let layout = Layout::of(&table(), &clone, &KeyFacts::default(), &key, false);
         let mut reading = Reading::new(Arc::new(layout), Some(originals()), &key);
         rows.iter().for_each(|row| reading.row(row.as_bytes()));
         reading.finish()
@@ -493,6 +580,42 @@ mod tests {
         let support = &found.columns["support"];
         assert_eq!((support.allowed, support.secrets), (2, 0));
         assert!(support.hits.is_empty());
+    }
+
+    #[test]
+    fn what_a_mask_makes_within_a_value_is_told_apart() {
+        let mask = json!({"with": "json", "rest": "redact",
+                          "rules": [{"path": "n", "with": "fake", "what": "name"}]});
+        let role = Role::Masked(serde_json::from_value(mask).unwrap());
+        let mut seen = Seen::default();
+        for looks in [Looks::Name, Looks::Email, Looks::Email] {
+            seen.take(looks, true);
+        }
+        let mut found = ColumnFound::default();
+        found.enter(&role, seen);
+        assert_eq!(found.hits, BTreeMap::from([(Looks::Email, 1)]));
+        assert_eq!(found.by_chance, BTreeMap::from([(Looks::Name, 1)]));
+    }
+
+    #[test]
+    fn ids_are_read_where_ids_are_masked() {
+        let id = "7f3c0d7e-3b1a-4c57-9a53-0b7e3a0c9d11";
+        let mut table = table();
+        table.types[3] = "uuid".to_owned();
+        let key = RunKey::new([7; 32]);
+        let originals = Originals::new(10, 10);
+        originals.note_value(id);
+        let originals = Arc::new(originals);
+        let hits = |are_masked| {
+            let clone = CloneContext::default();
+            let layout = Layout::of(&table, &clone, &KeyFacts::default(), &key, are_masked);
+            let mut reading = Reading::new(Arc::new(layout), Some(originals.clone()), &key);
+            reading.row(format!("1,,,{id},\n").as_bytes());
+            let found = reading.finish();
+            let note = found.columns.get("note");
+            note.and_then(|it| it.hits.get(&Looks::Uuid).copied())
+        };
+        assert_eq!((hits(true), hits(false)), (Some(1), None));
     }
 
     #[test]

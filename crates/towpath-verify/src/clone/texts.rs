@@ -1,6 +1,7 @@
 //! Texts within values: what a residual scan reads. Binary forms are those of the types' send
 //! functions (PostgreSQL sources, `src/backend/utils/adt` and `contrib/hstore`).
 
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use towpath_model::plan::Format;
@@ -22,10 +23,14 @@ pub(super) enum Form {
     Words,
     /// An address in binary.
     Address,
+    /// A UUID in binary.
+    Id,
+    /// An array of UUIDs in binary.
+    Ids,
 }
 
 /// What holds no text that could be anybody's, or is a number of its own.
-const BARE: [&str; 22] = [
+const BARE: [&str; 40] = [
     "smallint",
     "integer",
     "bigint",
@@ -35,45 +40,96 @@ const BARE: [&str; 22] = [
     "double precision",
     "money",
     "boolean",
-    "uuid",
     "date",
     "interval",
-    "bytea",
-    "bit",
-    "bit varying",
     "point",
+    "line",
+    "lseg",
+    "box",
+    "path",
+    "polygon",
+    "circle",
+    "int4range",
+    "int8range",
+    "numrange",
+    "tsrange",
+    "tstzrange",
+    "daterange",
+    "int4multirange",
+    "int8multirange",
+    "nummultirange",
+    "tsmultirange",
+    "tstzmultirange",
+    "datemultirange",
     "enum",
     "xid",
+    "xid8",
+    "cid",
     "tid",
     "pg_lsn",
     "macaddr",
+    "macaddr8",
     "txid_snapshot",
+    "pg_snapshot",
 ];
 
-impl Form {
-    /// Of columns of a type; nothing where there is no text, or none that could be read.
-    pub(super) fn of(format: Format, base_type: &str) -> Option<Self> {
+/// What is known of values of a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// They hold texts.
+    Texts(Form),
+    /// They are UUIDs.
+    Ids(Form),
+    /// They hold none.
+    NoText,
+    /// They may hold some that cannot be read.
+    Unknown,
+}
+
+impl Known {
+    /// Of columns of a type.
+    pub(super) fn of(format: Format, base_type: &str) -> Self {
         let plain = without_modifier(base_type);
         let (name, is_array) = match plain.strip_suffix("[]") {
             Some(element) => (element, true),
             None => (plain.as_str(), false),
         };
+        if name == "uuid" {
+            return Self::Ids(match (format, is_array) {
+                (Format::Csv, false) => Form::Plain,
+                (Format::Csv, true) => Form::Structured,
+                (Format::Binary, false) => Form::Id,
+                (Format::Binary, true) => Form::Ids,
+            });
+        }
+        if BARE.contains(&name) || name.starts_with("time") {
+            return Self::NoText;
+        }
+        let form = Form::of(format, name, is_array).filter(|_| !BYTES.contains(&name));
+        form.map_or(Self::Unknown, Self::Texts)
+    }
+}
+
+/// What may hold anything, in whatever form its owner gave it.
+const BYTES: [&str; 3] = ["bytea", "bit", "bit varying"];
+
+impl Form {
+    /// Of a type that may hold texts; nothing where they cannot be read.
+    fn of(format: Format, name: &str, is_array: bool) -> Option<Self> {
         let is_text = matches!(
             name,
             "text" | "character varying" | "character" | "name" | "xml" | "\"char\""
         ) || is_of_extension(name, "citext");
         let is_json = matches!(name, "json" | "jsonb");
         let is_hstore = is_of_extension(name, "hstore");
-        let is_bare = BARE.contains(&name) || name.starts_with("time");
         match format {
-            _ if is_bare => None,
             Format::Csv if is_array || is_json || is_hstore => Some(Self::Structured),
             Format::Csv if is_text || matches!(name, "tsvector" | "inet" | "cidr") => {
                 Some(Self::Plain)
             }
             // Rows, ranges, and whatever an extension brings.
             Format::Csv => Some(Self::Structured),
-            Format::Binary if is_array => (is_text || name == "json").then_some(Self::Array),
+            Format::Binary if is_array => (is_text || is_json).then_some(Self::Array),
             Format::Binary if is_text => Some(Self::Plain),
             Format::Binary if is_hstore => Some(Self::Pairs),
             Format::Binary => match name {
@@ -92,13 +148,26 @@ impl Form {
             told(&String::from_utf8_lossy(bytes));
         };
         match self {
-            Self::Plain => text(value, told),
-            Self::Structured => structured(&String::from_utf8_lossy(value), told),
+            Self::Plain => {
+                let value = String::from_utf8_lossy(value);
+                told(&value);
+                within(&value, DEPTH, told);
+            }
+            Self::Structured => structured(&String::from_utf8_lossy(value), DEPTH, told),
             Self::Jsonb => {
                 let json = value.get(1..).unwrap_or_default();
-                structured(&String::from_utf8_lossy(json), told);
+                structured(&String::from_utf8_lossy(json), DEPTH, told);
             }
-            Self::Array => _ = array(value, &mut |bytes| text(bytes, told)),
+            Self::Array => {
+                let mut element = |bytes: &[u8]| {
+                    // The version of a `jsonb`.
+                    let bytes = bytes.strip_prefix(b"\x01").unwrap_or(bytes);
+                    let element = String::from_utf8_lossy(bytes);
+                    told(&element);
+                    within(&element, DEPTH, told);
+                };
+                _ = array(value, &mut element);
+            }
             Self::Pairs => _ = pairs(value, &mut |bytes| text(bytes, told)),
             Self::Words => _ = words(value, &mut |bytes| text(bytes, told)),
             Self::Address => {
@@ -106,6 +175,8 @@ impl Form {
                     told(&address);
                 }
             }
+            Self::Id => id(value, told),
+            Self::Ids => _ = array(value, &mut |bytes| id(bytes, told)),
         }
     }
 }
@@ -124,8 +195,18 @@ fn without_modifier(type_name: &str) -> String {
     }
 }
 
+/// Documents within documents that are looked into: those of an array, those that were stored as text.
+const DEPTH: usize = 3;
+
+/// What is within a text that looks like a document.
+fn within(text: &str, depth: usize, told: &mut dyn FnMut(&str)) {
+    if depth > 0 && text.trim_start().starts_with(['{', '[']) {
+        structured(text, depth - 1, told);
+    }
+}
+
 /// Texts in double quotes, without their escapes, and the words between.
-fn structured(value: &str, told: &mut dyn FnMut(&str)) {
+fn structured(value: &str, depth: usize, told: &mut dyn FnMut(&str)) {
     let mut rest = value;
     while let Some(open) = rest.find('"') {
         between(&rest[..open], told);
@@ -133,18 +214,24 @@ fn structured(value: &str, told: &mut dyn FnMut(&str)) {
         let Some(close) = closing(inner) else {
             return between(inner, told);
         };
-        match inner[..close].contains('\\') {
-            true => told(&unescaped(&inner[..close])),
-            false => told(&inner[..close]),
-        }
+        let text = match inner[..close].contains('\\') {
+            true => Cow::Owned(unescaped(&inner[..close])),
+            false => Cow::Borrowed(&inner[..close]),
+        };
+        told(&text);
+        within(&text, depth, told);
         rest = &inner[close + 1..];
     }
     between(rest, told);
 }
 
 fn between(text: &str, told: &mut dyn FnMut(&str)) {
-    let separates = |c: char| matches!(c, '{' | '}' | '[' | ']' | '(' | ')' | ',' | ':');
-    let parts = text.split(separates).map(str::trim);
+    let separates = |c: char| matches!(c, '{' | '}' | '[' | ']' | '(' | ')' | ',');
+    // Behind a name in quotes: `:` of JSON, `=>` of pairs. Addresses have colons within.
+    let around = |c: char| c.is_whitespace() || matches!(c, ':' | '=' | '>');
+    let parts = text
+        .split(separates)
+        .map(|part| part.trim_start_matches(around).trim_end());
     parts.filter(|part| part.len() > 5).for_each(told);
 }
 
@@ -250,6 +337,23 @@ fn address(value: &[u8]) -> Option<String> {
     }
 }
 
+fn id(value: &[u8], told: &mut dyn FnMut(&str)) {
+    const BYTES: usize = 16;
+    if value.len() != BYTES {
+        return;
+    }
+    let mut text = String::with_capacity(BYTES * 2 + 4);
+    for (at, byte) in value.iter().enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        for digit in [byte >> 4, byte & 0xf] {
+            text.extend(char::from_digit(digit.into(), 16));
+        }
+    }
+    told(&text);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,6 +376,22 @@ mod tests {
             ["a b", "me@x.de"]
         );
         assert_eq!(texts(Form::Jsonb, b"\x01\"a b\""), ["a b"]);
+        assert_eq!(
+            texts(Form::Structured, br#"(2001:db9::1,"Ada (L.)",+4930901820)"#),
+            ["2001:db9::1", "Ada (L.)", "+4930901820"]
+        );
+        assert_eq!(
+            texts(Form::Structured, br#""name"=>"Ada", "number"=>NULL"#),
+            ["name", "Ada", "number"]
+        );
+        // Stored as text, in an array, or twice.
+        let twice = br#"{"{\"a\": \"{\\\"b\\\": \\\"c d\\\"}\"}"}"#;
+        assert!(texts(Form::Structured, twice).contains(&"c d".to_owned()));
+        assert_eq!(
+            texts(Form::Plain, br#" {"a": "b c"}"#),
+            [r#" {"a": "b c"}"#, "a", "b c"]
+        );
+        assert_eq!(texts(Form::Plain, br#"she said "hi" to"#).len(), 1);
         assert_eq!(texts(Form::Structured, b"\"never closed"), ["never closed"]);
     }
 
@@ -287,6 +407,9 @@ mod tests {
         let array = [head, sized("a b"), numbers(&[-1]), sized("ü")].concat();
         assert_eq!(texts(Form::Array, &array), ["a b", "", "ü"]);
         assert_eq!(texts(Form::Array, &array[..array.len() - 1]), ["a b", ""]);
+        let json = "\u{1}{\"a\": \"b c\"}";
+        let documents = [numbers(&[1, 0, 3802, 1, 1]), sized(json)].concat();
+        assert_eq!(texts(Form::Array, &documents), [&json[1..], "a", "b c"]);
         let pairs = [numbers(&[1]), sized("key"), sized("value")].concat();
         assert_eq!(texts(Form::Pairs, &pairs), ["key", "value"]);
         let words = [
@@ -302,23 +425,34 @@ mod tests {
             texts(Form::Address, &[2, 32, 0, 4, 8, 8, 4, 4]),
             ["8.8.4.4"]
         );
+        let bytes: Vec<u8> = (0..16).collect();
+        let id = "00010203-0405-0607-0809-0a0b0c0d0e0f";
+        assert_eq!(texts(Form::Id, &bytes), [id]);
+        let ids = [numbers(&[1, 0, 2950, 1, 1, 16]), bytes].concat();
+        assert_eq!(texts(Form::Ids, &ids), [id]);
     }
 
     #[test]
     fn every_type_that_holds_text_is_read() {
-        for (format, type_name, form) in [
-            (Format::Binary, "character varying(20)", Some(Form::Plain)),
-            (Format::Binary, "extensions.citext", Some(Form::Plain)),
-            (Format::Binary, "text[]", Some(Form::Array)),
-            (Format::Binary, "integer[]", None),
-            (Format::Binary, "jsonb", Some(Form::Jsonb)),
-            (Format::Csv, "jsonb", Some(Form::Structured)),
-            (Format::Csv, "public.address", Some(Form::Structured)),
-            (Format::Csv, "timestamp(3) with time zone", None),
-            (Format::Csv, "numeric(10,2)", None),
-            (Format::Binary, "public.address", None),
+        let texts = Known::Texts;
+        for (format, type_name, known) in [
+            (Format::Binary, "character varying(20)", texts(Form::Plain)),
+            (Format::Binary, "extensions.citext", texts(Form::Plain)),
+            (Format::Binary, "text[]", texts(Form::Array)),
+            (Format::Binary, "jsonb[]", texts(Form::Array)),
+            (Format::Binary, "integer[]", Known::NoText),
+            (Format::Binary, "jsonb", texts(Form::Jsonb)),
+            (Format::Csv, "jsonb", texts(Form::Structured)),
+            (Format::Csv, "public.address", texts(Form::Structured)),
+            (Format::Csv, "timestamp(3) with time zone", Known::NoText),
+            (Format::Csv, "numeric(10,2)", Known::NoText),
+            (Format::Binary, "public.address", Known::Unknown),
+            (Format::Binary, "bytea", Known::Unknown),
+            (Format::Csv, "bytea[]", Known::Unknown),
+            (Format::Binary, "uuid", Known::Ids(Form::Id)),
+            (Format::Csv, "uuid[]", Known::Ids(Form::Structured)),
         ] {
-            assert_eq!(Form::of(format, type_name), form, "{type_name}");
+            assert_eq!(Known::of(format, type_name), known, "{type_name}");
         }
     }
 }

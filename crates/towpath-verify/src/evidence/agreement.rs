@@ -427,6 +427,10 @@ impl<'v> Finding<'v> {
         self.unless(is_whole, || {
             format!("{equal} of {all} masked tables are equal, and no difference tells of the rest")
         });
+        let is_scanned = proof.masks.is_none() || proof.residual.is_some();
+        self.unless(is_scanned || !proof.not_looked_at.is_empty(), || {
+            "it does not say why nobody looked for originals".to_owned()
+        });
         let originals = told
             .iter()
             .any(|it| matches!(it, CloneFinding::Original { .. }));

@@ -1,6 +1,7 @@
 use towpath_model::QualifiedName;
 use towpath_model::clone::{CloneFinding, CloneProof, MaskedTable, ResidualScan};
-use towpath_model::masking::{ColumnTally, MaskTally};
+use towpath_model::digest::Hash;
+use towpath_model::masking::{ColumnTally, MaskSet, MaskTally};
 use towpath_model::verification::{Difference, Verification};
 
 use super::contradictions;
@@ -29,6 +30,11 @@ fn of_clone() -> Verification {
         sum.add(&tally());
     }
     verification.clone = Some(CloneProof {
+        masks: Some(MaskSet {
+            set: Hash::of(b"masks"),
+            key_id: "0011223344556677".to_owned(),
+            columns: 1,
+        }),
         unmasked_tables: 1,
         columns: vec![MaskedTable {
             table: table.name.clone(),
@@ -67,7 +73,8 @@ fn original() -> CloneFinding {
 #[test]
 fn what_cannot_be_true_of_a_clone_is_told() {
     type Edit = fn(&mut Verification);
-    let forgeries: [(&str, Edit); 8] = [
+    let forgeries: [(&str, Edit); 9] = [
+        ("no scan, and no word of it", |it| proof(it).residual = None),
         ("no proof of what chunks tell", |it| {
             proof(it).columns.clear()
         }),

@@ -28,10 +28,10 @@ use crate::run_state::RunState;
 const ROW_BYTES: u64 = 64;
 
 /// Where originals are noted for the residual scan; nothing where none is made.
-pub fn originals(_context: &Context, order: &Order, plan: &Plan) -> Result<Option<Originals>> {
-    let Some(key) = order.key.as_ref().filter(|_| order.residual) else {
+pub fn originals(order: &Order, plan: &Plan) -> Result<Option<Originals>> {
+    if order.key.is_none() || !order.residual {
         return Ok(None);
-    };
+    }
     let masked = plan.tables.iter().filter(|table| !table.masks.is_empty());
     let (mut values, mut cells) = (0u64, 0u64);
     let mut any = false;
@@ -39,13 +39,14 @@ pub fn originals(_context: &Context, order: &Order, plan: &Plan) -> Result<Optio
         any = true;
         let rows = rows(table);
         let masks = table.masks.values();
-        let telling = masks.filter(|mask| tells(&mask.transformer) != Tells::Nothing);
+        // Documents of which addresses alone are noted hold few; the set grows where they hold many.
+        let telling = masks.filter(|mask| tells(&mask.transformer) == Tells::All);
         values = values.saturating_add(rows.saturating_mul(telling.count() as u64));
         if !table.key.is_empty() && !table.key.iter().any(|it| table.masks.contains_key(it)) {
             cells = cells.saturating_add(rows.saturating_mul(table.masks.len() as u64));
         }
     }
-    Ok(any.then(|| Originals::of_run(key, values, cells)))
+    Ok(any.then(|| Originals::new(values, cells)))
 }
 
 /// About how many rows of a table go.
@@ -125,7 +126,7 @@ fn clone_context(inner: &Context, cloning: &Cloning, plan: &Plan) -> Result<Clon
             Some(_) => None,
             None => Some(inner.url(Side::Source)?),
         },
-        declared,
+        declared: Some(declared),
         allowed: verifying::allowed(plan),
         is_thorough: false,
     })
