@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 use towpath_mask::Codec;
+use towpath_model::masking::Transformer;
 use towpath_model::plan::Format;
 use towpath_tests::{Pair, pair, project};
 
@@ -171,6 +172,93 @@ fn what_codecs_read_is_what_the_server_prints_and_what_they_write_is_what_it_sen
     }
     let scalars = counts.keys().filter(|name| !name.ends_with("[]")).count();
     assert!(scalars >= 26 && counts.len() >= 45, "{counts:?}");
+}
+
+/// Constants, and whether masks may have them: what the server prints is what every byte is compared
+/// with.
+const CONSTANTS: &[(&str, &str)] = &[
+    (
+        "jsonb",
+        r#"{"b": 1, "aa": {}, "bb": {"": []}, "é": [1.5, -7, 0, true, null, "x\ty\u001f\"\\"]}"#,
+    ),
+    ("jsonb", r#"{"aa": 1, "b": 2}"#),
+    ("jsonb", r#"{"é": 1, "b": 2}"#),
+    ("jsonb", r#"{"a":1}"#),
+    ("jsonb", r#"["\u00e9", "/", "\/"]"#),
+    ("jsonb", "1e5"),
+    ("jsonb", "-0"),
+    ("jsonb", "-0.0"),
+    ("json", r#"{"a":1,"a":1e5}"#),
+    ("numeric(10,2)", "0"),
+    ("numeric(10,2)", "0.00"),
+    ("numeric(10,2)", "-1.005"),
+    ("numeric(10,2)", "12345678.90"),
+    ("numeric(10,2)", "123456789.00"),
+    ("numeric(2,3)", "0.012"),
+    ("numeric(2,3)", "0.123"),
+    ("numeric(2,-3)", "0"),
+    ("numeric(2,-3)", "-12000"),
+    ("numeric(2,-3)", "12300"),
+    ("numeric(2,-3)", "123000"),
+    ("numeric(2,-3)", "12000.0"),
+    ("numeric(3,0)", "-999"),
+    ("numeric(5,2)", "NaN"),
+    ("numeric(5,2)", "Infinity"),
+    ("numeric(5,2)[]", "{0.00,NULL}"),
+    ("numeric(5,2)[]", "{0}"),
+    ("timestamp(3) without time zone", "2000-01-01 00:00:00.125"),
+    ("timestamp(3) without time zone", "2000-01-01 00:00:00.0625"),
+    ("timestamp(0) with time zone", "2000-01-01 00:00:00.5+00"),
+    ("time(0) without time zone", "12:00:00.5"),
+    ("time(1) with time zone", "12:00:00.5+01"),
+    ("real", "1.0"),
+    ("real", "1e+06"),
+    ("boolean", "true"),
+    ("boolean", "t"),
+    ("bytea", "x"),
+    ("bytea", "\\x00"),
+    ("inet", "10.0.0.1/32"),
+    ("inet", "10.0.0.1/8"),
+    ("uuid", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"),
+    ("date", "2000-1-1"),
+    ("date", "0001-01-01 BC"),
+];
+
+#[test]
+fn constants_that_masks_may_have_are_what_the_server_prints() {
+    let pair = pair();
+    let mut sql = format!(
+        "create function pg_temp.printed(value text, type text) returns text language plpgsql as $$
+         declare printed text;
+         begin
+             execute format('select format(''%%s'', %L::%s)', value, type) into printed;
+             return printed;
+         exception when others then return null;
+         end $$;\n{SETTINGS}"
+    );
+    for (base_type, value) in CONSTANTS {
+        writeln!(
+            sql,
+            "select coalesce(pg_temp.printed({}, '{base_type}') = {}, false);",
+            literal(value),
+            literal(value)
+        )
+        .expect("write");
+    }
+    let printed = pair.source.psql(&sql);
+    let printed: Vec<&str> = printed.lines().collect();
+    assert_eq!(printed.len(), CONSTANTS.len(), "{printed:?}");
+    for ((base_type, value), printed) in CONSTANTS.iter().zip(printed) {
+        let constant = Transformer::Constant {
+            value: (*value).to_owned(),
+        };
+        let fits = towpath_mask::transform::fits(&constant, base_type, None);
+        assert_eq!(
+            fits.is_ok(),
+            printed == "t",
+            "{base_type} {value}: {fits:?}"
+        );
+    }
 }
 
 fn row(sender: &str, value: &str, of: &str) -> String {

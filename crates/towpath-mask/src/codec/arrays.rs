@@ -62,7 +62,10 @@ impl Array {
         }
         let mut bounds = Vec::with_capacity(depth);
         for _ in 0..depth {
-            let length = usize::try_from(reader.number()?).ok()?;
+            // An array of no elements has no dimensions: a loop over others takes bytes at every turn.
+            let length = usize::try_from(reader.number()?)
+                .ok()
+                .filter(|length| *length > 0)?;
             bounds.push((length, i64::from(reader.number()?)));
         }
         let mut out = String::new();

@@ -53,8 +53,26 @@ pub(crate) fn write_date(day: i64, out: &mut String) -> bool {
     let (year, month, day) = date_of(day);
     let is_before_christ = year <= 0;
     let year = if is_before_christ { 1 - year } else { year };
-    out.push_str(&format!("{year:04}-{month:02}-{day:02}"));
+    write_padded(year, 4, out);
+    out.push('-');
+    write_padded(month.into(), 2, out);
+    out.push('-');
+    write_padded(day.into(), 2, out);
     is_before_christ
+}
+
+/// Writes a number of at least so many digits, with zeros before it; days and times are made of them,
+/// and formatted strings cost as much as all else that is done to one.
+pub(super) fn write_padded(number: i64, width: usize, out: &mut String) {
+    let mut digits = [b'0'; 20];
+    let (mut rest, mut from) = (number.unsigned_abs(), digits.len());
+    while rest > 0 && from > 0 {
+        from -= 1;
+        digits[from] += u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+    }
+    let from = from.min(digits.len() - width.min(digits.len()));
+    out.extend(digits[from..].iter().map(|digit| char::from(*digit)));
 }
 
 /// Reads a date at the beginning of a text, and gives its parts and what follows; the era, which
@@ -67,7 +85,12 @@ pub(crate) fn read_date(text: &str) -> Option<(i64, u32, u32, &str)> {
         .unwrap_or(rest.len());
     let (day, rest) = rest.split_at(end);
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if year.len() < 4 || !is_number(year) || month.len() != 2 || !is_number(month) || day.len() != 2
+    // The last year of `date` has seven digits.
+    if !(4..=7).contains(&year.len())
+        || !is_number(year)
+        || month.len() != 2
+        || !is_number(month)
+        || day.len() != 2
     {
         return None;
     }
@@ -82,6 +105,23 @@ pub(crate) fn read_date(text: &str) -> Option<(i64, u32, u32, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn padded_numbers_are_as_formatted_ones() {
+        for (number, width) in [
+            (0, 2),
+            (7, 2),
+            (42, 2),
+            (2024, 4),
+            (123, 2),
+            (5_874_897, 4),
+            (9, 6),
+        ] {
+            let mut out = String::from("at ");
+            write_padded(number, width, &mut out);
+            assert_eq!(out, format!("at {number:0width$}"));
+        }
+    }
 
     #[test]
     fn days_and_dates_are_each_other() {

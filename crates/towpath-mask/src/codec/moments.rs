@@ -1,6 +1,6 @@
 //! Dates and times.
 
-use super::calendar::{day_of, is_date, read_date, write_date};
+use super::calendar::{day_of, is_date, read_date, write_date, write_padded};
 use super::types::Type;
 
 const DAY: i64 = 86_400_000_000;
@@ -95,12 +95,16 @@ fn write_moment(moment: i64, has_zone: bool, out: &mut String) {
 fn write_time(time: i64, out: &mut String) {
     let (hours, rest) = (time / HOUR, time % HOUR);
     let (minutes, rest) = (rest / MINUTE, rest % MINUTE);
-    out.push_str(&format!("{hours:02}:{minutes:02}:{:02}", rest / SECOND));
+    write_padded(hours, 2, out);
+    out.push(':');
+    write_padded(minutes, 2, out);
+    out.push(':');
+    write_padded(rest / SECOND, 2, out);
     let fraction = rest % SECOND;
     if fraction > 0 {
-        let digits = format!("{fraction:06}");
         out.push('.');
-        out.push_str(digits.trim_end_matches('0'));
+        write_padded(fraction, 6, out);
+        out.truncate(out.trim_end_matches('0').len());
     }
 }
 
@@ -138,7 +142,11 @@ fn read_time(text: &str) -> Option<i64> {
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let fraction: i64 = format!("{fraction:0<6}").parse().ok()?;
+    let missing = u32::try_from(6 - fraction.len()).ok()?;
+    let fraction: i64 = match fraction {
+        "" => 0,
+        digits => digits.parse::<i64>().ok()? * 10_i64.pow(missing),
+    };
     let time = hours * HOUR + minutes * MINUTE + seconds * SECOND + fraction;
     // `time` goes up to 24:00:00 and has it.
     (time <= DAY).then_some(time)

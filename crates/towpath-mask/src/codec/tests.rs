@@ -226,6 +226,16 @@ fn damaged_bytes_are_refused_and_never_a_panic() {
 }
 
 #[test]
+fn arrays_of_dimensions_without_elements_are_refused_at_once() {
+    let mut bytes = Vec::new();
+    for number in [2, 0, 23, i32::MAX, 1, 0, 1] {
+        bytes.extend_from_slice(&number.to_be_bytes());
+    }
+    let codec = Codec::of(Format::Binary, "integer[]").expect("a codec");
+    assert!(codec.decode(&bytes).is_err());
+}
+
+#[test]
 fn types_whose_binary_form_is_not_known_have_no_codec_but_in_csv() {
     for base_type in [
         "public.citext",

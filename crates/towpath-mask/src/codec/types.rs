@@ -121,6 +121,13 @@ impl Type {
         }
     }
 
+    /// Decimals of seconds that the type itself takes at most: `timestamp(3) with time zone`.
+    pub(crate) fn decimals_of_seconds(base_type: &str) -> Option<usize> {
+        let (stem, modifier, _) = split(base_type.trim_end_matches("[]"));
+        let is_one = matches!(stem, "timestamp" | "time");
+        modifier.filter(|_| is_one)?.parse().ok()
+    }
+
     /// Whether values are texts in which anything may stand.
     pub(crate) fn is_text(self) -> bool {
         matches!(

@@ -2,9 +2,9 @@
 
 use towpath_model::Result;
 
-use super::RowText;
 use super::draw::Draw;
 use super::shape::Shape;
+use super::{Asked, RowText};
 use crate::codec::Type;
 use crate::codec::calendar::{day_of, is_date, read_date, write_date};
 
@@ -15,11 +15,19 @@ const FIRST: i64 = -2_451_545;
 const END_OF_TIMESTAMPS: i64 = 106_751_983;
 const END_OF_DATES: i64 = 2_145_031_949;
 
+/// 0001-01-01, and the day behind 9999-12-31: what applications take for never and for ever, and
+/// what most of them cannot read a day before or behind.
+const FIRST_OF_FOUR: i64 = -730_119;
+const END_OF_FOUR: i64 = 2_921_940;
+
+/// A thousand years. No date is farther than that from both ends of the calendar.
+pub(super) const MOST_DAYS: u32 = 365_000;
+
 /// Moves dates by as many days for all of one subject.
 pub(super) struct DateShift {
     key: [u8; 32],
     max_days: u64,
-    subject: Option<usize>,
+    subject: Option<Asked>,
     end: i64,
     is_text: bool,
     shape: Shape,
@@ -29,12 +37,12 @@ impl DateShift {
     pub(super) fn new(
         key: [u8; 32],
         max_days: u32,
-        subject: Option<usize>,
+        subject: Option<Asked>,
         column_type: Type,
     ) -> Self {
         Self {
             key,
-            max_days: u64::from(max_days.max(1)),
+            max_days: u64::from(max_days.clamp(1, MOST_DAYS)),
             subject,
             end: match column_type {
                 Type::Timestamp | Type::TimestampTz => END_OF_TIMESTAMPS,
@@ -60,26 +68,27 @@ impl DateShift {
 
     /// How far: never nowhere. A subject that is NULL is no subject.
     fn days(&self, value: &str, row: &dyn RowText) -> Result<i64> {
-        let subject = match self.subject {
-            Some(column) => row.text(column)?,
-            None => None,
-        };
-        let subject = subject.as_deref().unwrap_or(value);
+        match &self.subject {
+            Some(asked) => asked.ask(row, |subject| self.days_of(subject.unwrap_or(value))),
+            None => Ok(self.days_of(value)),
+        }
+    }
+
+    fn days_of(&self, subject: &str) -> i64 {
         let mut draw = Draw::of(&self.key, subject.as_bytes());
         let place = draw.below(self.max_days * 2);
         let days = i64::try_from(place % self.max_days).unwrap_or(0) + 1;
-        Ok(if place < self.max_days { days } else { -days })
+        if place < self.max_days { days } else { -days }
     }
 
     fn write_moved(&self, value: &str, days: i64, out: &mut String) -> bool {
         // Of a text all of it must be a date: what stands beside one would stay.
-        if self.is_text && !value.bytes().all(is_of_moments) {
-            return false;
-        }
+        let is_all = |rest: &str| !self.is_text || is_time(rest);
         if let Some((day, month, rest)) = read_german(value) {
             let (year, rest) = rest.split_at(4);
             let Ok(year) = year.parse() else { return false };
             return is_date(year, month, day)
+                && is_all(rest)
                 && self.write_german(day_of(year, month, day), days, rest, out);
         }
         let (text, is_before_christ) = match value.strip_suffix(" BC") {
@@ -90,7 +99,7 @@ impl DateShift {
             return false;
         };
         let year = if is_before_christ { 1 - year } else { year };
-        if !is_date(year, month, day) {
+        if !is_date(year, month, day) || !is_all(rest) {
             return false;
         }
         let Some(moved) = self.moved(day_of(year, month, day), days) else {
@@ -104,11 +113,16 @@ impl DateShift {
         true
     }
 
-    /// The other way where this one leads out of the calendar.
+    /// The other way where this one leads out of the calendar, or to years of another width.
     fn moved(&self, day: i64, days: i64) -> Option<i64> {
+        let four = FIRST_OF_FOUR..END_OF_FOUR;
+        let calendar = match four.contains(&day) {
+            true => four,
+            false => FIRST..self.end,
+        };
         [day + days, day - days]
             .into_iter()
-            .find(|moved| (FIRST..self.end).contains(moved))
+            .find(|moved| calendar.contains(moved))
     }
 
     fn write_german(&self, day: i64, days: i64, rest: &str, out: &mut String) -> bool {
@@ -132,13 +146,45 @@ impl DateShift {
     }
 }
 
-/// Whether a character is of a date, a time, a zone, or an era.
-fn is_of_moments(byte: u8) -> bool {
-    byte.is_ascii_digit()
-        || matches!(
-            byte,
-            b'-' | b'+' | b':' | b'.' | b' ' | b'T' | b'Z' | b'B' | b'C'
-        )
+/// Whether what is behind a date is a time of the day, with or without a zone, or nothing.
+fn is_time(rest: &str) -> bool {
+    let Some(clock) = rest.strip_prefix([' ', 'T', 't']) else {
+        return rest.is_empty();
+    };
+    let is_clock = || {
+        let minutes = two_digits(clock, 25)?.strip_prefix(':')?;
+        let rest = two_digits(minutes, 60)?;
+        let Some(seconds) = rest.strip_prefix(':') else {
+            return Some(rest);
+        };
+        let rest = two_digits(seconds, 61)?;
+        let Some(fraction) = rest.strip_prefix('.') else {
+            return Some(rest);
+        };
+        let rest = fraction.trim_start_matches(|char: char| char.is_ascii_digit());
+        (1..=9)
+            .contains(&(fraction.len() - rest.len()))
+            .then_some(rest)
+    };
+    is_clock().is_some_and(is_zone)
+}
+
+/// Nothing, `Z`, `+02`, ` +0200`, `-08:00`.
+fn is_zone(text: &str) -> bool {
+    let text = text.strip_prefix(' ').unwrap_or(text);
+    let Some(hours) = text.strip_prefix(['+', '-']) else {
+        return matches!(text, "" | "Z" | "z");
+    };
+    let minutes = two_digits(hours, 16).map(|rest| rest.strip_prefix(':').unwrap_or(rest));
+    minutes.is_some_and(|minutes| minutes.is_empty() || two_digits(minutes, 60) == Some(""))
+}
+
+/// What follows a number of two digits that is below a bound.
+fn two_digits(text: &str, bound: u32) -> Option<&str> {
+    let (digits, rest) = text.split_at_checked(2)?;
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.parse::<u32>().ok().filter(|_| is_number)?;
+    (number < bound).then_some(rest)
 }
 
 /// `24.12.1990`, as texts may have it.

@@ -5,6 +5,9 @@ use std::result;
 use towpath_model::masking::{Fake, Transformer, Uniqueness};
 use towpath_model::plan::Format;
 
+use super::array::Elements;
+use super::dates::MOST_DAYS;
+use super::noise::{self, Decimal};
 use super::simple::HASH_DIGITS;
 use crate::codec::{Codec, Type};
 
@@ -105,11 +108,12 @@ pub fn uniqueness(
                 Type::Bytes => digits,
                 _ => digits.min(max_chars.unwrap_or(u32::MAX)),
             };
-            // Two of 2^64 values meet then.
-            if digits >= 32 {
-                Uniqueness::Preserved
-            } else {
-                Uniqueness::NotGuaranteed
+            match digits {
+                // Two of 2^64 values meet then.
+                32.. => Uniqueness::Preserved,
+                // Two of a million values meet in one of 500 columns.
+                12.. => Uniqueness::NotGuaranteed,
+                _ => Uniqueness::Lossy,
             }
         }
         Transformer::Fake { what, unique, .. } => match (unique, what) {
@@ -154,9 +158,9 @@ pub fn fits(
         Transformer::Fake { what, unique, .. } => {
             fits_fake(*what, *unique, column_type, max_chars, &refuse)
         }
-        Transformer::DateShift { max_days: 0, .. } => {
-            Err("date-shift needs max_days of at least 1".to_owned())
-        }
+        Transformer::DateShift { max_days, .. } if !(1..=MOST_DAYS).contains(max_days) => Err(
+            format!("date-shift needs max_days of at least 1 and at most {MOST_DAYS}"),
+        ),
         Transformer::DateShift { .. } if is_text => Ok(()),
         Transformer::DateShift { .. } => match column_type {
             Type::Date | Type::Timestamp | Type::TimestampTz => Ok(()),
@@ -170,8 +174,12 @@ pub fn fits(
             keep_last,
         } => match column_type {
             _ if is_text => Ok(()),
-            Type::Integer(_) | Type::Oid | Type::Mac(_) if keep_first + keep_last == 0 => Ok(()),
-            Type::Numeric(scale) if keep_first + keep_last == 0 && !is_rounded(scale) => Ok(()),
+            Type::Integer(_) | Type::Oid | Type::Mac(_) if *keep_first == 0 && *keep_last == 0 => {
+                Ok(())
+            }
+            Type::Numeric(scale) if *keep_first == 0 && *keep_last == 0 && !is_rounded(scale) => {
+                Ok(())
+            }
             Type::Integer(_) | Type::Oid | Type::Mac(_) | Type::Numeric(_) => Err(format!(
                 "format-preserving keeps no digits of type {base_type}: use it without keep_first and keep_last"
             )),
@@ -241,45 +249,108 @@ fn fits_constant(
     max_chars: Option<u32>,
 ) -> result::Result<(), String> {
     let chars = u32::try_from(value.chars().count()).unwrap_or(u32::MAX);
-    let is_array = Type::of(base_type).1;
+    let (column_type, is_array) = Type::of(base_type);
     if !is_array && max_chars.is_some_and(|most| chars > most) {
         return Err(format!(
             "the constant is longer than type {base_type} takes: use a shorter one"
         ));
     }
-    let (column_type, _) = Type::of(base_type);
-    if let (Type::Padded(Some(width)), false) = (column_type, is_array)
-        && chars > width
+    if matches!(column_type, Type::Json | Type::Jsonb)
+        && !is_array
+        && serde_json::from_str::<serde::de::IgnoredAny>(value).is_err()
     {
         return Err(format!(
-            "the constant is longer than type {base_type} takes: use a shorter one"
+            "the constant is no {base_type}: use one that is, as '{{}}'"
         ));
     }
-    if matches!(column_type, Type::Json | Type::Jsonb) && !is_array {
-        return match serde_json::from_str::<serde::de::IgnoredAny>(value) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(format!(
-                "the constant is no {base_type}: use one that is, as '{{}}'"
-            )),
-        };
-    }
+    printed(value, base_type).map_err(|otherwise| match otherwise {
+        Some(printed) => {
+            format!("the database prints the constant '{value}' otherwise: write '{printed}'")
+        }
+        None => format!(
+            "the constant is no {base_type} as the database prints one: use another, or null"
+        ),
+    })
+}
+
+/// Whether a text is how the database prints a value of a type; if not, how it does, where it is one.
+/// Types whose form is not known take any.
+pub(crate) fn printed(value: &str, base_type: &str) -> result::Result<(), Option<String>> {
+    let (column_type, is_array) = Type::of(base_type);
     let Some(codec) = Codec::of(Format::Binary, base_type) else {
         return Ok(());
     };
     let mut bytes = Vec::new();
-    let printed = match codec.encode(value, &mut bytes) {
-        Ok(()) => codec.decode(&bytes).ok(),
-        Err(_) => None,
+    codec.encode(value, &mut bytes).map_err(|_| None)?;
+    let printed = codec.decode(&bytes).map_err(|_| None)?;
+    let printed = match (column_type, is_array) {
+        (Type::Jsonb, false) => super::json::as_jsonb_prints(&printed),
+        (_, false) => with_modifier(&printed, column_type, base_type),
+        (_, true) => elements_fit(&printed, column_type, base_type).then(|| printed.into_owned()),
     };
     match printed {
         Some(printed) if printed == value => Ok(()),
-        Some(printed) => Err(format!(
-            "the database prints the constant '{value}' otherwise: write '{printed}'"
-        )),
-        None => Err(format!(
-            "the constant is no {base_type} as the database prints one: use another, or null"
-        )),
+        otherwise => Err(otherwise),
     }
+}
+
+/// A value of a type as a column prints it whose type has a modifier: `0` as `0.00` where the type is
+/// `numeric(10,2)`. Nothing where the database would round it, or refuse it.
+fn with_modifier(text: &str, column_type: Type, base_type: &str) -> Option<String> {
+    match column_type {
+        Type::Numeric(Some((precision, scale))) => {
+            if text == "NaN" {
+                return Some(text.to_owned());
+            }
+            let most = usize::try_from(i64::from(precision) - i64::from(scale.min(0))).ok()?;
+            let decimal = Decimal::parse(text)?;
+            let text = match usize::try_from(scale) {
+                Ok(scale) => {
+                    let zeros = scale.checked_sub(decimal.scale())?;
+                    let point = match decimal.scale() == 0 && zeros > 0 {
+                        true => ".",
+                        false => "",
+                    };
+                    format!("{text}{point}{}", "0".repeat(zeros))
+                }
+                // Rounded before the point.
+                Err(_) => {
+                    let zeros = usize::try_from(scale.unsigned_abs()).ok()?;
+                    let digits = decimal.digits();
+                    let is_round = digits.is_empty() || digits.ends_with(&"0".repeat(zeros));
+                    (decimal.scale() == 0 && is_round).then(|| text.to_owned())?
+                }
+            };
+            (Decimal::parse(&text)?.digits().len() <= most).then_some(text)
+        }
+        Type::Timestamp | Type::TimestampTz | Type::Time | Type::TimeTz => {
+            let behind = text.split_once('.').map_or("", |(_, behind)| behind);
+            let decimals = behind.bytes().take_while(u8::is_ascii_digit).count();
+            let most = Type::decimals_of_seconds(base_type);
+            most.is_none_or(|most| decimals <= most)
+                .then(|| text.to_owned())
+        }
+        _ => Some(text.to_owned()),
+    }
+}
+
+/// Whether each element of an array is one of its type, as the database prints it.
+fn elements_fit(array: &str, column_type: Type, base_type: &str) -> bool {
+    let room = Type::declared_chars(base_type).and_then(|chars| usize::try_from(chars).ok());
+    let (mut elements, mut between) = (Elements::of(array), String::new());
+    while let Some(element) = elements.next(&mut between) {
+        let chars = element.chars().count();
+        let fits = match (column_type, room) {
+            (Type::Padded(_), Some(room)) => chars == room,
+            (_, Some(room)) => chars <= room,
+            (_, None) => true,
+        };
+        let as_printed = with_modifier(&element, column_type, base_type);
+        if !fits || as_printed.as_deref() != Some(&*element) {
+            return false;
+        }
+    }
+    true
 }
 
 fn fits_fake(
@@ -325,13 +396,9 @@ fn fits_fake(
             _ => TOKEN_CHARS + 4,
         };
     }
-    let room = match column_type {
-        Type::Padded(width) => width.or(max_chars),
-        Type::Name => Some(31),
-        _ => max_chars,
-    };
+    let room = super::room(column_type, max_chars);
     match room {
-        Some(room) if room < least => Err(format!(
+        Some(room) if u32::try_from(room).is_ok_and(|room| room < least) => Err(format!(
             "fake {name} needs {least} characters, and the column has {room}: use format-preserving"
         )),
         _ => Ok(()),
@@ -354,10 +421,16 @@ fn fits_noise(
         return Err("noise has no choice between its min and max: use constant".to_owned());
     }
     match column_type {
-        Type::Integer(_) | Type::Oid | Type::Float4 | Type::Float8 => Ok(()),
-        Type::Numeric(scale) if !is_rounded(scale) => Ok(()),
-        Type::Numeric(_) => refuse("null or constant"),
-        _ => refuse(instead_of(column_type)),
+        Type::Numeric(scale) if is_rounded(scale) => return refuse("null or constant"),
+        Type::Integer(_) | Type::Oid | Type::Float4 | Type::Float8 | Type::Numeric(_) => {}
+        _ => return refuse(instead_of(column_type)),
+    }
+    match noise::has_choice(column_type, min, max) {
+        true => Ok(()),
+        false => Err(
+            "noise has no two numbers of the column's type between its min and max: use other ones, or constant"
+                .to_owned(),
+        ),
     }
 }
 
@@ -373,6 +446,11 @@ fn fits_in_json(path: &str, transformer: &Transformer) -> result::Result<(), Str
             "{} does not fit within JSON, at {path}: use redact or null",
             kind(transformer)
         )),
+        Transformer::Constant { value } if super::json::is_number_of_another_form(value) => {
+            Err(format!(
+                "the constant '{value}' at {path} is a number that the database prints otherwise: use it without exponent"
+            ))
+        }
         Transformer::Null | Transformer::Constant { .. } => Ok(()),
         Transformer::Noise { .. } => fits(transformer, "numeric", None),
         other => fits(other, "text", None),

@@ -18,18 +18,21 @@ mod draw;
 mod fake;
 mod fit;
 mod json;
+mod memo;
 mod noise;
 mod permutation;
 mod scrub;
 mod shape;
 mod simple;
 
+pub(crate) use fit::printed;
 pub use fit::{default_domain, fits, uniqueness};
 
 pub(crate) use array::{Elements, write_element};
 use dates::DateShift;
 use fake::Maker;
 use json::JsonMask;
+use memo::Memo;
 use noise::Noise;
 use scrub::Scrubber;
 use shape::Shape;
@@ -71,8 +74,8 @@ enum Action {
     Fake(Box<Maker>),
     DateShift(DateShift),
     Noise(Noise),
-    Shape(Shape),
-    Uuid(shape::Uuids),
+    Shape(Shape, Memo),
+    Uuid(shape::Uuids, Memo),
     Json(Box<JsonMask>),
     Scrub(Box<Scrubber>),
     Coordinates(simple::Coordinates),
@@ -83,14 +86,16 @@ impl ColumnMask {
     /// Prepares a mask; `columns` are those of the table as planned.
     pub fn new(key: &MaskKey, mask: &PlannedMask, columns: &[String]) -> Result<Self> {
         let (column_type, is_array) = Type::of(&mask.base_type);
+        let is_whole = is_array && is_for_the_whole(&mask.transformer);
         let when = match &mask.condition {
             Some(condition) => Some(When::new(condition, mask, columns)?),
             None => None,
         };
         Ok(Self {
             when,
-            column_type,
-            is_array: is_array && !is_for_the_whole(&mask.transformer),
+            // A whole array is neither padded nor lowered as its elements are.
+            column_type: if is_whole { Type::Other } else { column_type },
+            is_array: is_array && !is_whole,
             max_chars: room(column_type, fit::least(&mask.base_type, mask.max_chars)),
             action: Action::new(key, mask, column_type, columns)?,
         })
@@ -145,9 +150,9 @@ impl ColumnMask {
     }
 
     fn apply_to_one(&self, value: &str, row: &dyn RowText, out: &mut String) -> Result<Masked> {
-        let masked = self
-            .action
-            .apply(self.plain(value).as_ref(), row, self.max_chars, out)?;
+        let masked =
+            self.action
+                .apply(&plain(self.column_type, value), row, self.max_chars, out)?;
         if let (Masked::Value, Type::Padded(Some(width))) = (masked, self.column_type) {
             let width = usize::try_from(width).unwrap_or(usize::MAX);
             let chars = out.chars().count();
@@ -155,17 +160,17 @@ impl ColumnMask {
         }
         Ok(masked)
     }
+}
 
-    /// The value without what means nothing to its type, so that values that are equal to the
-    /// database are masked alike: padding, and the case of a `citext`.
-    fn plain<'v>(&self, value: &'v str) -> Cow<'v, str> {
-        match self.column_type {
-            Type::Padded(_) => Cow::Borrowed(value.trim_end_matches(' ')),
-            Type::CaseInsensitive if value.chars().any(char::is_uppercase) => {
-                Cow::Owned(value.to_lowercase())
-            }
-            _ => Cow::Borrowed(value),
+/// A value without what means nothing to its type, so that values that are equal to the database are
+/// masked alike: padding, and the case of a `citext`.
+fn plain(column_type: Type, value: &str) -> Cow<'_, str> {
+    match column_type {
+        Type::Padded(_) => Cow::Borrowed(value.trim_end_matches(' ')),
+        Type::CaseInsensitive if value.chars().any(char::is_uppercase) => {
+            Cow::Owned(value.to_lowercase())
         }
+        _ => Cow::Borrowed(value),
     }
 }
 
@@ -183,7 +188,6 @@ fn room(column_type: Type, max_chars: Option<u32>) -> Option<usize> {
     match column_type {
         // 63 bytes, and made-up names may have letters of two.
         Type::Name => Some(max_chars.unwrap_or(31).min(31)),
-        Type::Padded(Some(width)) => usize::try_from(width).ok(),
         _ => max_chars,
     }
 }
@@ -229,7 +233,7 @@ impl Action {
                 keyed(&max_days.to_string()),
                 *max_days,
                 match subject {
-                    Some(subject) => Some(place_of(subject, columns)?),
+                    Some(subject) => Some(Asked::new(subject, mask, columns)?),
                     None => None,
                 },
                 column_type,
@@ -243,9 +247,10 @@ impl Action {
                 keep_last,
             } => {
                 let key = keyed(&format!("{keep_first} {keep_last}"));
-                Self::Shape(Shape::new(key, *keep_first, *keep_last, column_type))
+                let shape = Shape::new(key, *keep_first, *keep_last, column_type);
+                Self::Shape(shape, Memo::default())
             }
-            Transformer::Uuid => Self::Uuid(shape::Uuids::new(keyed(""))),
+            Transformer::Uuid => Self::Uuid(shape::Uuids::new(keyed("")), Memo::default()),
             Transformer::Json { rules, rest } => {
                 let is_json = matches!(column_type, Type::Json | Type::Jsonb);
                 let json = JsonMask::new(key, mask, rules, *rest, columns, is_json)?;
@@ -259,7 +264,8 @@ impl Action {
                 Self::Scrub(Box::new(Scrubber::new(key, mask.locale, places)))
             }
             Transformer::Coordinates { decimals } => {
-                Self::Coordinates(simple::Coordinates::new(*decimals, column_type))
+                let key = keyed(&decimals.to_string());
+                Self::Coordinates(simple::Coordinates::new(key, *decimals, column_type))
             }
             Transformer::EmptyBytes => Self::EmptyBytes,
         })
@@ -285,9 +291,11 @@ impl Action {
             Self::Hash(hash) => hash.apply(value, max_chars, out),
             Self::Fake(maker) => maker.apply(value, max_chars, out),
             Self::DateShift(shift) => shift.apply(value, row, out)?,
-            Self::Noise(noise) => noise.apply(value, out),
-            Self::Shape(shape) => shape.apply(value, out),
-            Self::Uuid(uuids) => uuids.apply(value, out),
+            Self::Noise(noise) => noise.apply(value, out)?,
+            Self::Shape(shape, memo) => {
+                memo.apply(value, out, |value, out| shape.apply(value, out))
+            }
+            Self::Uuid(uuids, memo) => memo.apply(value, out, |value, out| uuids.apply(value, out)),
             Self::Json(json) => json.apply(value, row, max_chars, out)?,
             Self::Scrub(scrubber) => scrubber.apply(value, row, max_chars, out)?,
             Self::Coordinates(coordinates) => coordinates.apply(value, out),
@@ -319,42 +327,69 @@ fn place_of(column: &str, columns: &[String]) -> Result<usize> {
         })
 }
 
+/// Another column of the row that a mask looks at.
+struct Asked {
+    place: usize,
+    column_type: Type,
+}
+
+impl Asked {
+    fn new(column: &str, mask: &PlannedMask, columns: &[String]) -> Result<Self> {
+        let column_type = match mask.reads.get(column).map(|of| Type::of(of)) {
+            Some((column_type, false)) => column_type,
+            _ => Type::Other,
+        };
+        Ok(Self {
+            place: place_of(column, columns)?,
+            column_type,
+        })
+    }
+
+    /// Its value in the one form of all that are equal to the database; nothing for NULL.
+    fn ask<T>(&self, row: &dyn RowText, told: impl FnOnce(Option<&str>) -> T) -> Result<T> {
+        let text = row.text(self.place)?;
+        let text = text.as_deref().map(|text| plain(self.column_type, text));
+        Ok(told(text.as_deref()))
+    }
+}
+
 /// A condition whose column is found.
 struct When {
-    column: usize,
-    /// Its values are padded with spaces that mean nothing.
-    is_padded: bool,
+    asked: Asked,
     condition: Condition,
 }
 
 impl When {
     fn new(condition: &Condition, mask: &PlannedMask, columns: &[String]) -> Result<Self> {
-        let base_type = mask.reads.get(&condition.column);
-        Ok(Self {
-            column: place_of(&condition.column, columns)?,
-            is_padded: base_type.is_some_and(|of| matches!(Type::of(of), (Type::Padded(_), false))),
-            condition: condition.clone(),
-        })
+        let asked = Asked::new(&condition.column, mask, columns)?;
+        let plain = |list: &Option<Vec<String>>| {
+            let list = list.as_ref()?.iter();
+            Some(
+                list.map(|one| plain(asked.column_type, one).into_owned())
+                    .collect(),
+            )
+        };
+        let condition = Condition {
+            is: plain(&condition.is),
+            is_not: plain(&condition.is_not),
+            ..condition.clone()
+        };
+        Ok(Self { asked, condition })
     }
 
     fn holds(&self, row: &dyn RowText) -> Result<bool> {
-        let value = row.text(self.column)?;
-        let is_among = |list: &Vec<String>| {
-            let value = value.as_deref().map(|value| match self.is_padded {
-                true => value.trim_end_matches(' '),
-                false => value,
-            });
-            list.iter().any(|one| Some(one.as_str()) == value)
-        };
         let Condition {
             is,
             is_not,
             is_null,
             ..
         } = &self.condition;
-        Ok(is.as_ref().is_none_or(is_among)
-            && !is_not.as_ref().is_some_and(is_among)
-            && is_null.is_none_or(|is_null| is_null == value.is_none()))
+        self.asked.ask(row, |value| {
+            let is_among = |list: &Vec<String>| list.iter().any(|one| Some(one.as_str()) == value);
+            is.as_ref().is_none_or(is_among)
+                && !is_not.as_ref().is_some_and(is_among)
+                && is_null.is_none_or(|is_null| is_null == value.is_none())
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Numbers changed by chance within bounds.
 
+use towpath_model::{ErrorKind, Failure, Result};
+
 use super::draw::Draw;
 use super::shape::Shape;
 use crate::codec::{Type, write_float4, write_float8};
@@ -40,25 +42,32 @@ impl Noise {
         }
     }
 
-    /// A text within JSON that is no number keeps its shape.
-    pub(super) fn apply(&self, value: &str, out: &mut String) -> bool {
+    /// A text within JSON that is no number keeps its shape. A number that the bounds leave no other
+    /// one for is an error: as it is it must not go on.
+    pub(super) fn apply(&self, value: &str, out: &mut String) -> Result<bool> {
+        // Within `json` a number may have an exponent.
+        let has_exponent = value.contains(['e', 'E']);
         let is_changed = match self.column_type {
             Type::Float4 | Type::Float8 => self.apply_to_float(value, out),
-            // Within `json` a number may have an exponent.
-            _ if value.contains(['e', 'E']) => self.apply_to_float(value, out),
+            _ if has_exponent => self.apply_to_float(value, out),
             _ => self.apply_to_decimal(value, out),
         };
-        is_changed || (self.column_type == Type::Text && self.shape.apply(value, out))
+        match (is_changed, self.column_type) {
+            (Some(true), _) if out != value => Ok(true),
+            (Some(_), _) => Err(no_choice()),
+            (None, Type::Text) => Ok(self.shape.apply(value, out)),
+            // Too great a one to be reckoned with.
+            (None, Type::Numeric(_)) if has_exponent => Ok(self.shape.apply_to_number(value, out)),
+            (None, _) => Ok(false),
+        }
     }
 
-    fn apply_to_float(&self, value: &str, out: &mut String) -> bool {
-        let Some(number) = value
-            .parse::<f64>()
+    /// Whether it could be changed; nothing for what is no number.
+    fn apply_to_float(&self, value: &str, out: &mut String) -> Option<bool> {
+        let number: f64 = value
+            .parse()
             .ok()
-            .filter(|number| number.is_finite())
-        else {
-            return false;
-        };
+            .filter(|number: &f64| number.is_finite())?;
         let mut draw = Draw::of(&self.key, value.as_bytes());
         let way = draw.either_way();
         let size = if number == 0.0 { 1.0 } else { number };
@@ -80,10 +89,10 @@ impl Noise {
             out.clear();
             let bounded = self.bounded(candidate);
             if bounded.is_finite() && self.write_float(bounded, number, out) && out != value {
-                return true;
+                return Some(true);
             }
         }
-        false
+        Some(false)
     }
 
     fn bounded(&self, number: f64) -> f64 {
@@ -112,15 +121,14 @@ impl Noise {
         short.is_finite() && bounded == f64::from(short)
     }
 
-    fn apply_to_decimal(&self, value: &str, out: &mut String) -> bool {
-        let Some(decimal) = Decimal::parse(value) else {
-            return false;
-        };
+    /// The same.
+    fn apply_to_decimal(&self, value: &str, out: &mut String) -> Option<bool> {
+        let decimal = Decimal::parse(value)?;
         let mut draw = Draw::of(&self.key, value.as_bytes());
-        match decimal.unscaled() {
+        Some(match decimal.unscaled() {
             Some(number) => self.change(&decimal, number, &mut draw, out),
             None => self.change_long(&decimal, &mut draw, out),
-        }
+        })
     }
 
     fn change(
@@ -130,7 +138,7 @@ impl Noise {
         draw: &mut Draw<'_>,
         out: &mut String,
     ) -> bool {
-        let (low, high) = self.bounds(decimal.scale());
+        let (low, high) = bounds(self.column_type, self.min, self.max, decimal.scale());
         if low > high {
             return false;
         }
@@ -165,28 +173,6 @@ impl Noise {
         }
     }
 
-    /// Of the type and of the rule, both in units of the last place.
-    fn bounds(&self, scale: usize) -> (i128, i128) {
-        let (mut low, mut high) = match self.column_type {
-            Type::Integer(2) => (i128::from(i16::MIN), i128::from(i16::MAX)),
-            Type::Integer(4) => (i128::from(i32::MIN), i128::from(i32::MAX)),
-            Type::Integer(_) => (i128::from(i64::MIN), i128::from(i64::MAX)),
-            Type::Oid => (0, i128::from(u32::MAX)),
-            Type::Numeric(Some((precision, _))) if precision <= 30 => {
-                let most = 10_i128.pow(precision) - 1;
-                (-most, most)
-            }
-            _ => (i128::MIN / 4, i128::MAX / 4),
-        };
-        if let Some(min) = self.min.and_then(|min| in_units(min, scale, true)) {
-            low = low.max(min);
-        }
-        if let Some(max) = self.max.and_then(|max| in_units(max, scale, false)) {
-            high = high.min(max);
-        }
-        (low, high)
-    }
-
     /// A number of more digits than are reckoned with: the first ones change, and are as many.
     fn change_long(&self, decimal: &Decimal<'_>, draw: &mut Draw<'_>, out: &mut String) -> bool {
         let digits = decimal.digits();
@@ -206,18 +192,61 @@ impl Noise {
         };
         let digits = format!("{changed}{rest}");
         write_digits(decimal.is_negative, &digits, decimal.scale(), out);
-        self.is_within(out)
+        self.hold_within(decimal.scale(), out);
+        true
     }
 
-    fn is_within(&self, text: &mut String) -> bool {
+    fn hold_within(&self, scale: usize, text: &mut String) {
         let number: f64 = text.parse().unwrap_or(f64::NAN);
         let bounded = self.bounded(number);
         if bounded != number {
+            // No `numeric` has more decimals; a number within JSON may.
+            let scale = scale.min(16_383);
             text.clear();
-            text.push_str(&format!("{bounded:.0}"));
+            text.push_str(&format!("{bounded:.scale$}"));
         }
-        true
     }
+}
+
+fn no_choice() -> Failure {
+    Failure::new(
+        ErrorKind::Config,
+        "noise may not leave a number as it is, and its min and max leave no other one",
+    )
+    .hint("write bounds that are farther apart, or use constant")
+}
+
+/// Whether the bounds of a rule leave two numbers of a type at least, where its scale is known.
+pub(super) fn has_choice(column_type: Type, min: Option<f64>, max: Option<f64>) -> bool {
+    let scale = match column_type {
+        Type::Numeric(Some((_, scale))) => usize::try_from(scale).unwrap_or(0),
+        Type::Integer(_) | Type::Oid => 0,
+        _ => return true,
+    };
+    let (low, high) = bounds(column_type, min, max, scale);
+    low < high
+}
+
+/// Of a type and of a rule, both in units of the last place.
+fn bounds(column_type: Type, min: Option<f64>, max: Option<f64>, scale: usize) -> (i128, i128) {
+    let (mut low, mut high) = match column_type {
+        Type::Integer(2) => (i128::from(i16::MIN), i128::from(i16::MAX)),
+        Type::Integer(4) => (i128::from(i32::MIN), i128::from(i32::MAX)),
+        Type::Integer(_) => (i128::from(i64::MIN), i128::from(i64::MAX)),
+        Type::Oid => (0, i128::from(u32::MAX)),
+        Type::Numeric(Some((precision, _))) if precision <= 30 => {
+            let most = 10_i128.pow(precision) - 1;
+            (-most, most)
+        }
+        _ => (i128::MIN / 4, i128::MAX / 4),
+    };
+    if let Some(min) = min.and_then(|min| in_units(min, scale, true)) {
+        low = low.max(min);
+    }
+    if let Some(max) = max.and_then(|max| in_units(max, scale, false)) {
+        high = high.min(max);
+    }
+    (low, high)
 }
 
 fn to_real(number: f64) -> Option<f32> {

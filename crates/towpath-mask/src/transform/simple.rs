@@ -1,6 +1,7 @@
 //! Transformers that need no more than the value: redaction, hashes, coordinates.
 
 use super::draw::Draw;
+use super::shape::Shape;
 use crate::codec::{Type, write_float4, write_float8};
 
 /// Letters and digits give way to a character.
@@ -104,6 +105,7 @@ impl Hash {
 pub(super) struct Coordinates {
     decimals: usize,
     form: Form,
+    shape: Shape,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -114,13 +116,38 @@ enum Form {
     Real,
     /// As `double precision` prints it.
     Double,
-    /// As it comes.
+    /// As it comes, in a text.
     Plain,
 }
 
+/// What stands beside coordinates in a text, but for numbers.
+const BESIDE: [&str; 20] = [
+    "n",
+    "e",
+    "s",
+    "w",
+    "o",
+    "lat",
+    "lng",
+    "lon",
+    "long",
+    "latitude",
+    "longitude",
+    "x",
+    "y",
+    "z",
+    "m",
+    "point",
+    "srid",
+    "geo",
+    "type",
+    "coordinates",
+];
+
 impl Coordinates {
-    pub(super) fn new(decimals: u32, column_type: Type) -> Self {
+    pub(super) fn new(key: [u8; 32], decimals: u32, column_type: Type) -> Self {
         Self {
+            shape: Shape::new(key, 0, 0, Type::Text),
             decimals: usize::try_from(decimals).unwrap_or(usize::MAX),
             form: match column_type {
                 Type::Numeric(_) => Form::Zeros,
@@ -131,12 +158,15 @@ impl Coordinates {
         }
     }
 
-    /// Cuts every number in a text.
+    /// Cuts every number. A text that holds anything but coordinates keeps its shape alone.
     pub(super) fn apply(&self, value: &str, out: &mut String) -> bool {
+        if self.form == Form::Plain && !are_coordinates(value) {
+            return self.shape.apply(value, out);
+        }
         let mut rest = value;
         while let Some(start) = rest.find(|char: char| char.is_ascii_digit()) {
             let (before, number) = rest.split_at(start);
-            let (number, after) = number.split_at(end_of_number(number));
+            let (number, after) = number.split_at(end_of_number(number, self.form));
             let unsigned = before.strip_suffix('-');
             out.push_str(unsigned.unwrap_or(before));
             self.cut(unsigned.is_some(), number, out);
@@ -188,8 +218,44 @@ impl Coordinates {
     }
 }
 
-/// Where a number ends that begins with a digit.
-fn end_of_number(text: &str) -> usize {
+/// Whether a text is nothing but numbers with decimals, and what is written beside them. What has no
+/// decimals, a comma for a point, or minutes and seconds, could not be cut: `525200080`,
+/// `52,520008`, `52°31′12″`.
+fn are_coordinates(text: &str) -> bool {
+    let is_word = |word: &str| {
+        word.is_empty()
+            || BESIDE
+                .iter()
+                .any(|beside| word.eq_ignore_ascii_case(beside))
+    };
+    let is_srid = |before: &str| before.to_ascii_lowercase().ends_with("srid=");
+    if text.contains(['\'', '′', '″']) {
+        return false;
+    }
+    let mut rest = text;
+    while let Some(start) = rest.find(|char: char| char.is_ascii_digit()) {
+        let (before, number) = rest.split_at(start);
+        if before == "," && !text.contains('.') {
+            return false;
+        }
+        let (number, after) = number.split_at(end_of_number(number, Form::Plain));
+        let whole = number.split(['.', 'e', 'E']).next().unwrap_or(number);
+        let is_cut = number.len() > whole.len() || whole.len() <= 3 || is_srid(before);
+        if !is_cut
+            || !before
+                .split(|char: char| !char.is_alphanumeric())
+                .all(is_word)
+        {
+            return false;
+        }
+        rest = after;
+    }
+    rest.split(|char: char| !char.is_alphanumeric())
+        .all(is_word)
+}
+
+/// Where a number ends that begins with a digit. In a text an `E` behind it may be the east.
+fn end_of_number(text: &str, form: Form) -> usize {
     let bytes = text.as_bytes();
     let digits = |from: usize| {
         from + bytes[from..]
@@ -204,7 +270,8 @@ fn end_of_number(text: &str) -> usize {
     if matches!(bytes.get(end), Some(b'e' | b'E')) {
         let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
         let start = end + 1 + sign;
-        if start <= bytes.len() && digits(start) > start {
+        let may_be = form != Form::Plain || bytes.get(end + 1) == Some(&b'-');
+        if may_be && start <= bytes.len() && digits(start) > start {
             end = digits(start);
         }
     }

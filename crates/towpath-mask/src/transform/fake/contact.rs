@@ -9,7 +9,7 @@
 //! - IBANs: right check digits (ISO 13616, ISO 7064 MOD 97-10), and a bank code of zeros, or sort code
 //!   of zeros, which is nobody's.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use towpath_model::masking::Locale;
 
@@ -199,9 +199,15 @@ pub(super) fn ip(
     out: &mut String,
 ) {
     let (address, bits) = match like.split_once('/') {
-        Some((address, bits)) => (address, bits.parse::<u32>().ok()),
+        Some((address, bits)) => (address, bits.parse::<u8>().ok()),
         None => (like, None),
     };
+    // Behind what is no address there is no mask: `030/123`.
+    let bits = bits.filter(|bits| match address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => *bits <= 32,
+        Ok(IpAddr::V6(_)) => *bits <= 128,
+        Err(_) => false,
+    });
     // A network has nothing beyond its mask.
     let network = bits.filter(|_| column_type == Type::Cidr);
     // Without a mask they have 39 characters at most.

@@ -50,13 +50,21 @@ impl Maker {
             out.clear();
             self.make(&mut draw, value, room, out);
             cut(out, room);
-            if !out.is_empty() && out != value {
+            if !out.is_empty() && !self.is_same(out, value) {
                 return true;
             }
         }
         out.clear();
         // Where there is no room for anything else, one letter for another is something.
         !matches!(self.column_type, Type::Inet | Type::Cidr) && self.shape.apply(value, out)
+    }
+
+    /// Of a `citext` what is given is in small letters, whatever the column holds.
+    fn is_same(&self, made: &str, value: &str) -> bool {
+        match self.column_type {
+            Type::CaseInsensitive => made.to_lowercase() == value,
+            _ => made == value,
+        }
     }
 
     fn make(&self, draw: &mut Draw<'_>, value: &str, room: usize, out: &mut String) {

@@ -1,6 +1,7 @@
 //! Values within JSON. What is not replaced stays byte for byte as it was, so that a `jsonb` still
 //! looks as PostgreSQL prints it.
 
+use serde_json::Value;
 use towpath_model::masking::{JsonRest, JsonRule, PlannedMask, Transformer, Uniqueness};
 use towpath_model::{ErrorKind, Failure, Result};
 
@@ -14,12 +15,14 @@ mod walk;
 
 pub(super) use path::check_path;
 use path::{Step, read_path};
-use walk::{Walk, write_string};
+use walk::{Walk, is_number, write_string};
 
 /// Masks of values within JSON.
 pub(super) struct JsonMask {
     rules: Vec<Rule>,
+    /// What becomes of strings that no rule names, and of numbers.
     rest: Option<Action>,
+    rest_of_numbers: Option<Action>,
     /// Takes the place of a text that is no JSON.
     redact: Redact,
     is_json: bool,
@@ -48,7 +51,7 @@ impl JsonMask {
                 domain: fit::default_domain(transformer),
                 condition: None,
                 base_type: String::new(),
-                reads: Default::default(),
+                reads: mask.reads.clone(),
                 max_chars: None,
                 uniqueness: Uniqueness::Lossy,
                 origin: String::new(),
@@ -65,6 +68,7 @@ impl JsonMask {
                 numbers: action(&for_numbers(&rule.transformer), Type::Numeric(None))?,
             });
         }
+        let is_redacted = matches!(rest, JsonRest::Redact);
         let rest = match rest {
             JsonRest::Keep => None,
             JsonRest::Redact => Some(Transformer::Redact {
@@ -76,12 +80,15 @@ impl JsonMask {
                 columns: Vec::new(),
             }),
         };
+        let numbers = rest.as_ref().filter(|_| is_redacted).map(for_numbers);
+        let optional = |transformer: Option<Transformer>, column_type| {
+            let action = transformer.map(|transformer| action(&transformer, column_type));
+            action.transpose()
+        };
         Ok(Self {
             rules: ready,
-            rest: match rest {
-                Some(transformer) => Some(action(&transformer, Type::Text)?),
-                None => None,
-            },
+            rest: optional(rest, Type::Text)?,
+            rest_of_numbers: optional(numbers, Type::Numeric(None))?,
             redact: Redact::new(None, 0, 0),
             is_json,
         })
@@ -112,6 +119,65 @@ impl JsonMask {
         }
         Ok(is_changed)
     }
+}
+
+/// A document as `jsonb` prints it (src/backend/utils/adt/jsonb.c): shorter keys first, equally long
+/// ones by their bytes. Nothing for what is no document, and where a number has digits or an exponent
+/// that cannot be told here.
+pub(super) fn as_jsonb_prints(text: &str) -> Option<String> {
+    let document: Value = serde_json::from_str(text).ok()?;
+    let mut out = String::new();
+    print(&document, &mut out)?;
+    Some(out)
+}
+
+fn print(value: &Value, out: &mut String) -> Option<()> {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
+        Value::Number(number) => {
+            let number = number.to_string();
+            // `numeric` has neither an exponent nor a negative zero.
+            let is_plain = !number.contains(['e', 'E']) && !is_negative_zero(&number);
+            out.push_str(is_plain.then_some(&number)?);
+        }
+        Value::String(text) => write_string(Some(text).filter(|text| !text.contains('\0'))?, out),
+        Value::Array(elements) => {
+            out.push('[');
+            for (at, element) in elements.iter().enumerate() {
+                if at > 0 {
+                    out.push_str(", ");
+                }
+                print(element, out)?;
+            }
+            out.push(']');
+        }
+        Value::Object(fields) => {
+            let mut fields: Vec<(&String, &Value)> = fields.iter().collect();
+            fields.sort_by_key(|(name, _)| (name.len(), name.as_bytes()));
+            out.push('{');
+            for (at, (name, value)) in fields.into_iter().enumerate() {
+                if at > 0 {
+                    out.push_str(", ");
+                }
+                write_string(Some(name).filter(|name| !name.contains('\0'))?, out);
+                out.push_str(": ");
+                print(value, out)?;
+            }
+            out.push('}');
+        }
+    }
+    Some(())
+}
+
+/// Whether a text would be a number of another form in a `jsonb`.
+pub(super) fn is_number_of_another_form(text: &str) -> bool {
+    is_number(text) && (text.contains(['e', 'E']) || is_negative_zero(text))
+}
+
+fn is_negative_zero(number: &str) -> bool {
+    let zero = number.strip_prefix('-');
+    zero.is_some_and(|zero| zero.bytes().all(|byte| matches!(byte, b'0' | b'.')))
 }
 
 /// What becomes of a number where a transformer of texts is asked for: it stays a number of as many

@@ -24,10 +24,10 @@ pub(super) fn read_path(path: &str) -> std::result::Result<Vec<Step>, String> {
     let mut rest = path.strip_prefix("$.").unwrap_or(path);
     loop {
         if let Some(quoted) = rest.strip_prefix('"') {
-            let Some((name, after)) = quoted.split_once('"') else {
+            let Some((name, after)) = read_quoted(quoted) else {
                 return wrong("has a quote without an end");
             };
-            steps.push(Step::Name(name.to_owned()));
+            steps.push(Step::Name(name));
             rest = after;
         } else {
             let end = rest.find(['.', '[']).unwrap_or(rest.len());
@@ -63,6 +63,21 @@ pub(super) fn read_path(path: &str) -> std::result::Result<Vec<Step>, String> {
         return wrong("has too many steps");
     }
     Ok(steps)
+}
+
+/// A name up to its quote, and what is behind; two quotes are one within it.
+fn read_quoted(text: &str) -> Option<(String, &str)> {
+    let mut name = String::new();
+    let mut rest = text;
+    loop {
+        let (part, after) = rest.split_once('"')?;
+        name.push_str(part);
+        let Some(more) = after.strip_prefix('"') else {
+            return Some((name, after));
+        };
+        name.push('"');
+        rest = more;
+    }
 }
 
 /// Where a value stands in its object or array.

@@ -56,6 +56,12 @@ impl<'w> Walk<'w> {
     /// Whether anything changed; nothing where the text is no JSON.
     pub(super) fn run(&mut self) -> Result<Option<bool>> {
         let rule = self.matching(None);
+        self.spaces();
+        // Of a column of texts a number or a string may be anything but a document.
+        let is_document = matches!(self.peek(), Some(b'{' | b'[' | b't' | b'f' | b'n'));
+        if rule.is_none() && !is_document && !self.mask.is_json {
+            return Ok(None);
+        }
         let Some(mut is_done) = self.value(rule)? else {
             return Ok(None);
         };
@@ -157,9 +163,7 @@ impl<'w> Walk<'w> {
             if self.skip().is_none() {
                 return Ok(None);
             }
-            if &self.text[start..self.at] != "null" {
-                self.replace(start, "null");
-            }
+            self.replace(start, "null");
             return Ok(Some(self.leave()));
         }
         match self.peek() {
@@ -185,16 +189,24 @@ impl<'w> Walk<'w> {
             }
             Some(b'-' | b'0'..=b'9') => {
                 self.scalar();
-                let action = rule.and_then(|rule| self.mask.rules.get(rule));
-                self.mask_number(start, action.map(|rule| &rule.numbers))?;
+                if !is_number(&self.text[start..self.at]) {
+                    return Ok(None);
+                }
+                let action = match rule.and_then(|rule| self.mask.rules.get(rule)) {
+                    Some(rule) => Some(&rule.numbers),
+                    None => self.mask.rest_of_numbers.as_ref(),
+                };
+                self.mask_number(start, action)?;
                 Ok(Some(self.leave()))
             }
             Some(b't' | b'f' | b'n') => {
                 self.scalar();
                 match &self.text[start..self.at] {
-                    "true" | "false" | "null" => Ok(Some(self.leave())),
-                    _ => Ok(None),
+                    "true" | "false" => self.mask_truth(start, rule),
+                    "null" => {}
+                    _ => return Ok(None),
                 }
+                Ok(Some(self.leave()))
             }
             _ => Ok(None),
         }
@@ -242,7 +254,25 @@ impl<'w> Walk<'w> {
         Ok(())
     }
 
+    /// A constant stands for what is true or false, too. Nothing else is made of them.
+    fn mask_truth(&mut self, start: usize, rule: Option<usize>) {
+        let rule = rule.and_then(|rule| self.mask.rules.get(rule));
+        let Some(Action::Constant(constant)) = rule.map(|rule| &rule.strings) else {
+            return;
+        };
+        if matches!(constant.as_str(), "true" | "false") {
+            return self.replace(start, constant);
+        }
+        let mut written = String::new();
+        write_string(constant, &mut written);
+        self.replace(start, &written);
+    }
+
     fn replace(&mut self, start: usize, with: &str) {
+        // A constant may be what stands there.
+        if &self.text[start..self.at] == with {
+            return;
+        }
         self.out.push_str(&self.text[self.copied..start]);
         self.out.push_str(with);
         self.copied = self.at;
@@ -371,12 +401,22 @@ fn code_unit(text: &str) -> Option<(u32, &str)> {
     ))
 }
 
-/// Whether a text is a number in JSON.
-fn is_number(text: &str) -> bool {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let is_plain = digits.starts_with('0') && digits.len() > 1;
-    let has_lead = is_plain && !digits[1..].starts_with(['.', 'e', 'E']);
-    !has_lead && serde_json::from_str::<serde_json::Number>(text).is_ok()
+/// Whether a text is a number in JSON, however great (RFC 8259, section 6).
+pub(super) fn is_number(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (number, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((number, exponent)) => (number, Some(exponent)),
+        None => (unsigned, None),
+    };
+    let (whole, decimals) = match number.split_once('.') {
+        Some((whole, decimals)) => (whole, Some(decimals)),
+        None => (number, None),
+    };
+    digits(whole)
+        && (whole == "0" || !whole.starts_with('0'))
+        && decimals.is_none_or(digits)
+        && exponent.is_none_or(|text| digits(text.strip_prefix(['+', '-']).unwrap_or(text)))
 }
 
 /// Writes a string as `jsonb` prints it (src/backend/utils/adt/json.c, `escape_json`).

@@ -101,3 +101,31 @@ fn made_up_data_fits_its_column_and_unique_data_stays_apart() {
         }
     }
 }
+
+#[test]
+fn made_up_names_of_a_citext_are_never_the_same_name() {
+    use ::fake::locales::{Data, EN};
+    for key in ["a", "b", "c", "d"] {
+        let mask = prepare(key, &planned(fake(Fake::FirstName), "extensions.citext"));
+        for name in EN::NAME_FIRST_NAME {
+            let masked = apply(&mask, name).expect("changed");
+            assert!(!masked.eq_ignore_ascii_case(name), "{masked} for {name}");
+        }
+    }
+}
+
+#[test]
+fn a_mask_of_a_network_is_kept_and_no_number_that_looks_like_one() {
+    let ip = |value| masked(fake(Fake::Ip), "text", value);
+    for value in [
+        "030/1234567",
+        "n/24",
+        "1.2.3.4/491701234",
+        "1.2.3.4/33",
+        "fe80::1/129",
+    ] {
+        assert!(!ip(value).contains('/'), "{value}");
+    }
+    assert!(ip("1.2.3.4/24").ends_with("/24"));
+    assert!(ip("fe80::1/64").ends_with("/64"));
+}

@@ -10,6 +10,7 @@ use crate::Codec;
 mod json;
 mod made_up;
 mod numbers;
+mod texts;
 
 /// A row of two columns, `id` and `owner`.
 struct Row(Option<&'static str>);
@@ -511,32 +512,42 @@ fn constant(value: &str) -> Transformer {
 }
 
 #[test]
-fn texts_lose_what_the_row_and_other_columns_say() {
-    let transformer = Transformer::Scrub {
-        columns: vec!["owner".to_owned()],
+fn short_hashes_meet_as_a_rule() {
+    let of = |digits, base_type, room| uniqueness(&Transformer::Hash { digits }, base_type, room);
+    for (digits, base_type, room, expected) in [
+        (None, "text", None, Uniqueness::Preserved),
+        (None, "bytea", Some(4), Uniqueness::Preserved),
+        (None, "character(40)", Some(20), Uniqueness::NotGuaranteed),
+        (Some(12), "text", None, Uniqueness::NotGuaranteed),
+        (Some(8), "text", None, Uniqueness::Lossy),
+        (None, "character varying(3)", None, Uniqueness::Lossy),
+    ] {
+        assert_eq!(
+            of(digits, base_type, room),
+            expected,
+            "{digits:?} {base_type}"
+        );
+    }
+}
+
+#[test]
+fn padded_columns_that_keys_tie_to_shorter_ones_get_the_same_masks() {
+    let of = |width: u32| PlannedMask {
+        max_chars: Some(10),
+        ..planned(
+            Transformer::Hash { digits: None },
+            &format!("character({width})"),
+        )
     };
-    let mask = prepare("secret", &planned(transformer, "text"));
-    let scrub = |owner, text: &str| {
-        let mut out = String::new();
-        mask.apply(text, &Row(Some(owner)), &mut out)
-            .expect("apply");
-        out
+    let short = apply(&prepare("secret", &of(10)), "anna      ").expect("changed");
+    let long = apply(&prepare("secret", &of(20)), "anna                ").expect("changed");
+    assert_eq!(long.trim_end(), short);
+    let unique = Transformer::Fake {
+        what: Fake::Email,
+        locale: None,
+        unique: true,
     };
-    let name = masked(fake(Fake::Name), "text", "Anna Schmidt");
-    let (first, last) = name.split_once(' ').expect("two names");
-    assert_eq!(
-        scrub(
-            "Anna Schmidt",
-            "Call anna, or ANNA SCHMIDT; not Annabell. Frau Schmidt!"
-        ),
-        format!("Call {first}, or {name}; not Annabell. Frau {last}!")
-    );
-    let mail = masked(fake(Fake::Email), "text", "anna@firma.de");
-    assert_eq!(
-        scrub("x", "mail anna@firma.de now"),
-        format!("mail {mail} now")
-    );
-    assert_eq!(scrub("Al", "Al is here"), "");
+    assert!(fits(&unique, "character(40)", Some(10)).is_err());
 }
 
 #[test]
@@ -565,6 +576,39 @@ fn constants_must_be_what_the_database_would_print() {
         ("date", "1/1/2000", false),
         ("jsonb", "{}", true),
         ("jsonb", "{", false),
+        ("jsonb", r#"{"a": 1, "bb": [null, "é"], "aaa": {}}"#, true),
+        ("jsonb", r#"{"a":1}"#, false),
+        ("jsonb", r#"{"bb": 1, "a": 2}"#, false),
+        ("jsonb", r#"{"a": 1, "a": 1}"#, false),
+        ("jsonb", "1e5", false),
+        ("jsonb", "-0", false),
+        ("jsonb", r#""\u0000""#, false),
+        ("json", r#"{"a":1,"a":1e5}"#, true),
+        ("numeric", "0", true),
+        ("numeric(10,2)", "0.00", true),
+        ("numeric(10,2)", "0", false),
+        ("numeric(10,2)", "0.001", false),
+        ("numeric(3,2)", "10.00", false),
+        ("numeric(3,2)", "NaN", true),
+        ("numeric(3,2)", "Infinity", false),
+        ("numeric(2,3)", "0.012", true),
+        ("numeric(2,3)", "0.123", false),
+        ("numeric(5,2)[]", "{0.00,NULL}", true),
+        ("numeric(5,2)[]", "{0}", false),
+        ("character varying(3)[]", "{abc}", true),
+        ("character varying(3)[]", "{abcd}", false),
+        (
+            "timestamp(3) without time zone",
+            "2000-01-01 00:00:00.125",
+            true,
+        ),
+        (
+            "timestamp(3) without time zone",
+            "2000-01-01 00:00:00.0625",
+            false,
+        ),
+        ("time(0) without time zone", "12:00:00.5", false),
+        ("time with time zone", "12:00:00.5+01", true),
         ("text[]", "{}", true),
         ("text[]", "none", false),
         ("enum", "anything", true),
@@ -578,6 +622,21 @@ fn constants_must_be_what_the_database_would_print() {
     }
     assert!(fits(&constant("abcd"), "character varying(3)", Some(3)).is_err());
     assert!(prepare("secret", &planned(constant("x"), "text")).may_keep());
+    let none = masked(constant("{}"), "character(5)[]", "{\"ab   \"}");
+    assert_eq!(none, "{}");
+    let in_json = |value: &str| {
+        let rule = JsonRule {
+            path: "n".to_owned(),
+            transformer: constant(value),
+        };
+        let transformer = Transformer::Json {
+            rules: vec![rule],
+            rest: JsonRest::Keep,
+        };
+        fits(&transformer, "jsonb", None).is_ok()
+    };
+    assert!(in_json("7.50") && in_json("e5") && in_json("-0x"));
+    assert!(!in_json("1e5") && !in_json("-0.0"));
 }
 
 #[test]
@@ -625,6 +684,19 @@ proptest! {
                 let mut out = String::new();
                 let what = mask.apply(&value, &Row(Some("Anna Schmidt")), &mut out).expect("apply");
                 prop_assert!(what != Masked::Value || out != value);
+                let takes_all = matches!(
+                    transformer,
+                    Transformer::Redact { .. }
+                        | Transformer::Hash { .. }
+                        | Transformer::Fake { .. }
+                        | Transformer::DateShift { .. }
+                        | Transformer::FormatPreserving { .. }
+                        | Transformer::Uuid
+                );
+                let is_text = matches!(base_type, "text" | "character(8)" | "public.citext");
+                if takes_all && is_text && value.contains(|char: char| char.is_ascii_alphanumeric()) {
+                    prop_assert_eq!(what, Masked::Value, "{:?} {}", transformer, base_type);
+                }
             }
         }
     }
