@@ -1,13 +1,16 @@
 //! Rules of clones that the database would not bear: refused before anything is copied, all at once.
 
+use serde_json::json;
 use towpath_tests::pg::psql;
 use towpath_tests::process::Finished;
 use towpath_tests::sample::Site;
-use towpath_tests::{pair, project};
+use towpath_tests::{MiniStack, Project, aws_state, pair, project};
+
+const KEY: &str = "sixteen letters or more";
 
 const SCHEMA: &str = r#"
 create schema "App (1)" authorization postgres;
-create domain public.country as text check (value in ('DE', 'AT', 'zq'));
+create domain public.country as text check (value in ('DE', 'AT', 'zqx'));
 create type public.pair as (a int, b text);
 create table public.accounts (
     id int primary key,
@@ -27,18 +30,18 @@ create table public.accounts (
 create unique index on public.accounts (lower(login));
 create table "App (1)"."odd, "" table" (
     "a ""b"", c" int primary key references public.accounts (id) on update cascade,
-    country text check (country in ('DE', 'AT', 'zq'))
+    country text check (country in ('DE', 'AT', 'zqx'))
 );
 create table public.logins (
     at date not null, who text not null, account int references public.accounts
 ) partition by range (at);
 create table public.logins_1 partition of public.logins default;
 insert into public.accounts (id, login, nick, home, born, joined, level, pair, slot)
-select i, 'zqx' || i, 'n' || i, 'zq', date '1980-01-01' + i, date '2010-01-01' + i, 'lead', row(i, null)::public.pair, int4range(i, i + 1)
+select i, 'zqx' || i, 'n' || i, 'zqx', date '1980-01-01' + i, date '2010-01-01' + i, 'lead', row(i, null)::public.pair, int4range(i, i + 1)
 from generate_series(1, 300) as i;
 -- What original rows break says nothing about masks.
 alter table public.accounts add constraint level_check check (level = 'gold') not valid;
-insert into "App (1)"."odd, "" table" select i, 'zq' from generate_series(1, 300) as i;
+insert into "App (1)"."odd, "" table" select i, 'zqx' from generate_series(1, 300) as i;
 insert into public.logins select date '2026-01-01', 'zqx', 1 from generate_series(1, 5) as i;
 "#;
 
@@ -50,9 +53,7 @@ fn rules_that_the_database_would_not_bear_are_refused_at_once_and_before_anythin
         &site.source_superuser,
         &format!("set role postgres; {SCHEMA}"),
     );
-    let project = site
-        .project(project!(&pair))
-        .with("TOWPATH_MASK_KEY", "sixteen letters or more");
+    let project = site.project(project!(&pair)).with("TOWPATH_MASK_KEY", KEY);
     let clone = |code: i32, rules: &[(&str, &str, &str)]| -> Finished {
         let masks: String = rules
             .iter()
@@ -73,7 +74,7 @@ fn rules_that_the_database_would_not_bear_are_refused_at_once_and_before_anythin
             "-vv",
         ];
         let end = project.expect(code, &line);
-        assert!(!end.stderr.contains("zq"), "a value was told:\n{end}");
+        assert!(!end.stderr.contains("zqx"), "a value was told:\n{end}");
         end
     };
 
@@ -153,4 +154,60 @@ fn rules_that_the_database_would_not_bear_are_refused_at_once_and_before_anythin
         "select count(*) from pg_database where datname ~ 'towpath|staging'",
     );
     assert_eq!(made, "0");
+
+    // Of a sealed run every row goes, those of tables that rules leave empty among them.
+    let rules = "[[subset.table]]\ntable = \"accounts\"\nrows = \"none\"\n";
+    std::fs::write(project.path().join("some.toml"), rules).expect("write rules");
+    let from = ["--from", "20260101-00000000", "--rules", "some.toml"];
+    let refused = project.expect(2, &[&["clone", "--to", "staging"][..], &from].concat());
+    assert!(
+        refused.stderr.contains("no subset of a sealed run"),
+        "{refused}"
+    );
+    the_key_may_be_named_in_place_of_told(project, &end);
+}
+
+fn the_key_may_be_named_in_place_of_told(project: Project, told: &Finished) {
+    let aws = MiniStack::start();
+    let arn = aws.aws().create_secret("masks/staging", KEY);
+    let parameter = json!({"Name": "/masks/staging", "Value": KEY, "Type": "SecureString"});
+    let put = aws_state::call(&aws.url(), "AmazonSSM.PutParameter", &parameter);
+    assert_eq!(put["Version"], 1, "{put}");
+    let is_masks = |line: &&str| line.starts_with("masks: ");
+    let masks = |end: &Finished| end.stderr.lines().find(is_masks).map(str::to_owned);
+    let mut project = project.with_all(&aws.env()).with("TOWPATH_MASK_KEY", "");
+    let line = [
+        "clone",
+        "--to",
+        "staging",
+        "--dry-run",
+        "--rules",
+        "rules.toml",
+        "-vv",
+    ];
+    let (secret, parameter) = (
+        "TOWPATH_MASK_KEY_SECRET_ID",
+        "TOWPATH_MASK_KEY_PARAMETER_NAME",
+    );
+    for (of_secret, of_parameter, code) in [
+        (arn.as_str(), "", 0),
+        ("", "/masks/staging", 0),
+        // Who puts the key itself there has told nobody.
+        (KEY, "", 2),
+        ("", KEY, 2),
+        (&arn, "/masks/staging", 2),
+    ] {
+        project = project
+            .with(secret, of_secret)
+            .with(parameter, of_parameter);
+        let end = project.expect(code, &line);
+        assert!(
+            !end.stderr.contains(KEY) && !end.stdout.contains(KEY),
+            "{end}"
+        );
+        match code {
+            0 => assert_eq!(masks(&end), masks(told), "{end}"),
+            _ => assert!(end.stderr.contains("clone.key_"), "{end}"),
+        }
+    }
 }

@@ -11,6 +11,7 @@ const MARK: &str = "zqx";
 
 const SCHEMA: &str = r#"
 create domain public.handle as varchar(30) check (value <> '');
+create type public.place as (no int, mail text);
 create table public.customers (
     id int primary key,
     full_name text not null,
@@ -28,7 +29,8 @@ create table public.logs (
     payload jsonb,
     app_version text,
     status text,
-    "odd * ""name" text
+    "odd * ""name" text,
+    origin public.place
 );
 create table public.visits (id int, day date not null, contact text) partition by range (day);
 create table public.visits_1 partition of public.visits for values from ('2026-01-01') to ('2026-02-01');
@@ -40,13 +42,14 @@ create index on public.customers (public.half(id)) where public.half(id) > 1;
 create index on public.logs (public.half(id)) where public.half(id) > 1;
 insert into public.customers
 select i, 'Anna zqx' || i, 'zqx' || i || '@example.com', 'zqx' || i, date '1980-01-01' + i,
-       '192.0.2.7', 'gold', true, 'label ' || i
+       '192.0.2.7', 'gold', i > 1, 'label ' || i
   from generate_series(1, 40) i;
 -- The older half says nothing: a look at the first pages alone would miss the rest.
 insert into public.logs
 select i, case when i > 20000 then 'sent to zqx' || i || '@example.com' else 'started' end,
        jsonb_build_object('kind', 'mail', 'to', jsonb_build_array('zqx' || i || '@example.com')),
-       '1.2.3.' || i % 9, 'done', 'zqx' || i || '@example.com'
+       '1.2.3.' || i % 9, 'done', 'zqx' || i || '@example.com',
+       row(i, 'zqx' || i || '@example.com')::public.place
   from generate_series(1, 40000) i;
 insert into public.visits
 select i, date '2026-01-01' + i % 59, '+49 30 471199' || 100 + i from generate_series(1, 100) i;
@@ -117,6 +120,7 @@ fn what_looks_personal_stops_a_clone_until_it_is_masked_or_allowed_and_so_does_w
         "public.customers.seen_from looks personal: IP address, by its type",
         "public.logs.line looks personal: e-mail address, by ",
         "public.logs.payload looks personal: e-mail address, by ",
+        "public.logs.origin looks personal: e-mail address, by ",
         "public.visits.contact looks personal: telephone number, by ",
     ];
     says(&refused.stderr, &personal);
@@ -166,10 +170,15 @@ fn what_looks_personal_stops_a_clone_until_it_is_masked_or_allowed_and_so_does_w
         "masked: scrub",
         "our own",
         "a word of ours",
-        "2 allowed, 0 look personal",
+        "2 allowed, 0 personal by their looks",
     ];
     says(&strict.stdout, &covered);
-    shop.towpath(0, &["mask", "approve"]);
+    let told = shop.towpath(0, &["mask", "approve", "--json"]).stdout;
+    let told: Value = serde_json::from_str(told.trim()).expect("what was approved");
+    assert_eq!(
+        (&told["type"], &told["looks_personal"]),
+        (&"mask-approved".into(), &0.into())
+    );
     let lock = shop.project.path().join("towpath.clone.lock");
     let approved = std::fs::read_to_string(&lock).expect("a lock");
     let written = ["[tables.\"public.logs\"]", "\"app_version\" = \"text\""];
@@ -201,7 +210,7 @@ fn a_difference_shows_what_comes_and_hides_what_was(shop: Shop) {
         "[[mask]]\ntable = \"customers\"\ncolumn = \"e_mail\"\nwith = \"fake-email\"\nunique = true\n\
          [[mask]]\ntable = \"customers\"\ncolumn = \"nick\"\nwith = \"null\"\n\
          [[mask]]\ntable = \"customers\"\ncolumn = \"full_name\"\nwith = \"fake-name\"\n\
-         when = { column = \"id\", is_not = [\"1\"] }\n",
+         when = { column = \"is_email\", is_not = [false] }\n",
     );
     let no_key = shop.towpath(2, &["mask", "diff"]);
     says(&no_key.stderr, &["TOWPATH_MASK_KEY"]);

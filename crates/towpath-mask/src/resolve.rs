@@ -9,7 +9,7 @@ mod spread;
 use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_model::clone_rules::CloneRules;
-use towpath_model::keys::{KeyFacts, declared, idle};
+use towpath_model::keys::{KeyFacts, declared, idle, leading_table};
 use towpath_model::masking::{Condition, Locale, PlannedMask, Transformer};
 use towpath_model::name::{QualifiedName, readable};
 use towpath_model::plan::PlannedTable;
@@ -37,6 +37,15 @@ pub struct Preset {
     pub name: String,
     /// Exactly these columns.
     pub columns: Vec<(QualifiedName, String, Transformer)>,
+}
+
+impl Preset {
+    fn mask_of(&self, table: &QualifiedName, column: &str) -> Option<&Transformer> {
+        let mut those = self.columns.iter();
+        those
+            .find(|(name, of, _)| name == table && of == column)
+            .map(|(_, _, transformer)| transformer)
+    }
 }
 
 /// Who says how a column is masked. The first one counts.
@@ -67,6 +76,11 @@ impl Decision {
             && self.locale == other.locale
             && self.domain == other.domain
             && self.condition == other.condition
+    }
+
+    /// Whether every value becomes NULL.
+    fn leaves_nothing(&self) -> bool {
+        self.transformer == Transformer::Null && self.condition.is_none()
     }
 
     /// It, for another column.
@@ -137,6 +151,7 @@ pub fn resolve_with(
     for what in idle(&rules.references, facts) {
         work.warn(format!("{place}: {what}"));
     }
+    conditions_of_references(&mut work, rules, place, facts);
     spread::follow_parents(&mut work, facts);
     spread::follow_references(&mut work, rules, &references, facts);
     let mut resolved = fitting::fit(&mut work, facts, &references, tables);
@@ -160,6 +175,22 @@ pub fn resolve_with(
     resolved.refusals = work.refusals;
     resolved.warnings = work.warnings;
     resolved
+}
+
+/// A reference whose condition holds in no row leads nowhere, and takes no mask there.
+fn conditions_of_references(work: &mut Work, rules: &CloneRules, place: &str, facts: &KeyFacts) {
+    for (rule, no) in rules.references.iter().zip(1..) {
+        let Some((when, (table, _))) = rule.when.as_ref().zip(leading_table(&rule.from)) else {
+            continue;
+        };
+        let column = facts.column(&table, &when.column);
+        if let Some(Err(why)) = column.map(|column| fitting::holds_for_some(when, column)) {
+            work.refuse(format!(
+                "{place}: reference {no}, from {} to {}: {why}",
+                rule.from, rule.to
+            ));
+        }
+    }
 }
 
 /// How a rule is called.

@@ -73,6 +73,10 @@ fn check(rules: &CloneRules) -> Result<(), String> {
             if let Some(pattern) = pattern {
                 Pattern::new(pattern, Case::IsTheSame)
                     .map_err(|why| named(format!("{key} is no pattern: {why}")))?;
+                // Types have quotes as the server writes them.
+                if key != "type" && is_quoted(pattern) {
+                    return Err(named(format!("{key} {QUOTED}")));
+                }
             }
         }
         if let Some(when) = &mask.when {
@@ -84,6 +88,9 @@ fn check(rules: &CloneRules) -> Result<(), String> {
         for pattern in [&allow.table, &allow.column] {
             Pattern::new(pattern, Case::Differs)
                 .map_err(|why| format!("allow {no}: no pattern: {why}"))?;
+            if is_quoted(pattern) {
+                return Err(format!("allow {no}: its pattern {QUOTED}"));
+            }
         }
     }
     for (reference, no) in rules.references.iter().zip(1..) {
@@ -94,11 +101,37 @@ fn check(rules: &CloneRules) -> Result<(), String> {
     check_subset(rules)
 }
 
+/// What is said of a pattern with quotes around a name.
+const QUOTED: &str =
+    "has a name in double quotes: patterns have names as they are in the catalog, without";
+
+/// Whether a pattern is written as SQL and references write names: with its quotes it would match
+/// nothing, and a mask would be missing.
+fn is_quoted(pattern: &str) -> bool {
+    pattern.len() > 1
+        && ((pattern.starts_with('"') && (pattern.ends_with('"') || pattern.contains("\".")))
+            || (pattern.contains(".\"") && pattern.ends_with('"')))
+}
+
+/// A condition that holds in no row would let every value go as it is.
 fn check_condition(condition: &Condition) -> Result<(), String> {
-    if condition.is.is_none() && condition.is_not.is_none() && condition.is_null.is_none() {
+    let Condition {
+        is,
+        is_not,
+        is_null,
+        ..
+    } = condition;
+    if is.is_none() && is_not.is_none() && is_null.is_none() {
         return Err("when says nothing: use is, is_not or is_null".to_owned());
     }
-    Ok(())
+    let Some(is) = is else {
+        return Ok(());
+    };
+    let is_excluded = |value| is_not.as_ref().is_some_and(|not| not.contains(value));
+    match *is_null == Some(true) || is.iter().all(is_excluded) {
+        true => Err("when holds in no row: nothing is what it says".to_owned()),
+        false => Ok(()),
+    }
 }
 
 /// Numbers that would make a transformer do nothing, or nothing that it says.
@@ -220,9 +253,22 @@ impl<'r> Allows<'r> {
 
     /// The one that lets a column go as it is.
     pub fn find(&self, table: &QualifiedName, column: &str) -> Option<&'r AllowRule> {
-        let mut those = self.0.iter();
+        self.all(table, column).next()
+    }
+
+    /// Whether one that names the schema lets a column go: `*.*` means what nobody knows anything of.
+    pub(crate) fn name_schema(&self, table: &QualifiedName, column: &str) -> bool {
+        self.all(table, column)
+            .any(|allow| match allow.table.split_once('.') {
+                Some((schema, _)) => schema == table.schema,
+                None => true,
+            })
+    }
+
+    fn all(&self, table: &QualifiedName, column: &str) -> impl Iterator<Item = &'r AllowRule> {
+        let those = self.0.iter();
         those
-            .find(|(tables, columns, _)| columns.is_match(column) && tables.is_table(table))
+            .filter(move |(tables, columns, _)| columns.is_match(column) && tables.is_table(table))
             .map(|(_, _, allow)| *allow)
     }
 }

@@ -50,21 +50,46 @@ const fn by_find(kind: Kind) -> bool {
     )
 }
 
+/// Whether what stands in values of a type may tell of somebody.
+pub fn may_tell(base_type: &str) -> bool {
+    Form::of(base_type).is_some()
+}
+
 /// How values of a type are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Text,
     Document,
+    /// Words with their places.
+    Words,
 }
 
+/// Numbers and shapes of extensions.
+const NUMBERS: [&str; 6] = [
+    "vector",
+    "halfvec",
+    "sparsevec",
+    "geometry",
+    "geography",
+    "raster",
+];
+
 impl Form {
+    /// What PostgreSQL itself brings is known. Whatever has a schema is a row, or of an extension, and
+    /// may hold anything.
     fn of(base_type: &str) -> Option<Self> {
         let name = base_type.trim_end_matches("[]");
         let name = name.split('(').next().unwrap_or_default().trim_end();
-        match name.rsplit('.').next().unwrap_or_default() {
-            "json" | "jsonb" => Some(Form::Document),
-            "text" | "character varying" | "character" | "name" | "citext" | "xml" | "hstore"
-            | "varchar" | "bpchar" => Some(Form::Text),
+        let (is_qualified, name) = match name.rsplit_once('.') {
+            Some((_, name)) => (true, name),
+            None => (false, name),
+        };
+        match name {
+            "json" | "jsonb" | "hstore" => Some(Form::Document),
+            "tsvector" => Some(Form::Words),
+            "text" | "character varying" | "character" | "name" | "citext" | "xml" | "varchar"
+            | "bpchar" => Some(Form::Text),
+            name if is_qualified && !NUMBERS.contains(&name) => Some(Form::Text),
             _ => None,
         }
     }
@@ -88,12 +113,11 @@ impl Seen {
     fn look_at(&mut self, value: &str, form: Form) {
         self.values += 1;
         let value = value.trim();
-        // Texts may hold documents, and arrays of PostgreSQL look like some.
-        let is_document =
-            form == Form::Document || value.starts_with(['{', '[']) && value.contains("\":");
-        let kinds = match is_document {
-            true => in_document(value),
-            false => {
+        let kinds = match form {
+            Form::Words => in_words(value),
+            Form::Document => in_document(value, DEPTH),
+            Form::Text if is_document(value) => in_document(value, DEPTH),
+            Form::Text => {
                 if value.bytes().all(|byte| byte.is_ascii_digit()) && !find(value).is_empty() {
                     self.bare_cards += 1;
                     return;
@@ -226,9 +250,35 @@ fn is_full_name(value: &str) -> bool {
     (2..=5).contains(&words.len()) && words.iter().all(fits) && words.iter().any(first_name)
 }
 
+/// What the words of a `tsvector` say, which stand between single quotes.
+fn in_words(value: &str) -> BTreeSet<Kind> {
+    let mut kinds = BTreeSet::new();
+    let mut count = 0;
+    for word in value.split('\'').skip(1).step_by(2) {
+        count += 1;
+        kinds.extend(find(word).into_iter().map(|(kind, _)| kind));
+        if first_names::is_one(word) {
+            kinds.insert(Kind::Name);
+        }
+    }
+    if count > WORDS_OF_LABEL {
+        kinds.insert(Kind::FreeText);
+    }
+    kinds
+}
+
+/// Documents within texts of documents that are read: those of an array, those that were stored as
+/// text.
+const DEPTH: usize = 3;
+
+/// Texts may hold documents, and arrays of PostgreSQL look like some.
+fn is_document(value: &str) -> bool {
+    value.starts_with(['{', '[']) && value.contains("\":")
+}
+
 /// What keys and strings of a document say. Read leniently: samples are cut, and columns of texts
 /// hold much that only looks like a document.
-fn in_document(value: &str) -> BTreeSet<Kind> {
+fn in_document(value: &str, depth: usize) -> BTreeSet<Kind> {
     let mut kinds = BTreeSet::new();
     // What the key says that a value stands under, and what those around it say.
     let mut under: Option<Kind> = None;
@@ -241,8 +291,12 @@ fn in_document(value: &str) -> BTreeSet<Kind> {
             "\"" => {
                 let (text, behind) = string(rest);
                 rest = behind;
-                if rest.trim_start().starts_with(':') {
+                let behind = rest.trim_start();
+                // Of JSON, and of `hstore`.
+                if behind.starts_with(':') || behind.starts_with("=>") {
                     under = by_key(&text).or(around.last().copied().flatten());
+                } else if depth > 0 && is_document(&text) {
+                    kinds.extend(in_document(&text, depth - 1));
                 } else if !text.trim().is_empty() {
                     kinds.extend(under.filter(|kind| *kind != Kind::Secret || opens_doors(&text)));
                     kinds.extend(in_text(&text).into_iter().filter(|kind| match kind {
@@ -373,6 +427,24 @@ mod tests {
                 Kind::Secret,
             ),
             ("json", &[r#"{"first_name": "Ada", "cut of"#], Kind::Name),
+            ("jsonb[]", &[r#"{"{\"first_name\": \"Ada\"}"}"#], Kind::Name),
+            (
+                "text",
+                &[r#"{"payload": "{\"first_name\": \"Ada\"}"}"#],
+                Kind::Name,
+            ),
+            (
+                "extensions.hstore",
+                &[r#""first_name"=>"Ada", "n"=>NULL"#],
+                Kind::Name,
+            ),
+            ("public.person", &["(Ada,ada@example.com)"], Kind::Email),
+            (
+                "tsvector",
+                &["'anna':1 'schmidt':2", "'muell':2 'peter':1"],
+                Kind::Name,
+            ),
+            ("tsvector", &["'ada@example.com':3 'order':1"], Kind::Email),
             (
                 "text[]",
                 &[r"{ada@example.com,bob@example.com}"],
@@ -439,6 +511,9 @@ mod tests {
                     r#"{"token": "sign-in", "secret": "a b c d e f g h i"}"#,
                 ],
             ),
+            ("c", "tsvector", &["'blue':1 'shirt':2", "'red':1 'shoe':2"]),
+            ("c", "extensions.vector", &["[0.123456789,-0.5,0301234567]"]),
+            ("c", "extensions.ltree", &["top.science.astronomy"]),
             ("c", "integer", &["42"]),
             ("c", "bytea", &["\\x6164614065"]),
         ];

@@ -12,7 +12,7 @@ mod suggest;
 
 use std::fmt;
 
-pub use content::by_content;
+pub use content::{by_content, may_tell};
 pub use find::find;
 pub use name::by_name;
 pub use suggest::{Wanted, suggest};

@@ -213,6 +213,7 @@ enum Type {
     Ip,
     Device,
     Point,
+    Shape,
     Never,
 }
 
@@ -220,7 +221,10 @@ impl Type {
     fn of(base_type: &str) -> Self {
         let name = base_type.trim_end_matches("[]");
         let name = name.split('(').next().unwrap_or_default().trim_end();
-        let name = name.rsplit('.').next().unwrap_or_default();
+        let (is_qualified, name) = match name.rsplit_once('.') {
+            Some((_, name)) => (true, name),
+            None => (false, name),
+        };
         match name.trim_matches('"') {
             "text" | "character varying" | "character" | "name" | "citext" | "json" | "jsonb"
             | "xml" | "hstore" | "varchar" | "bpchar" => Type::Text,
@@ -234,6 +238,10 @@ impl Type {
             "macaddr" | "macaddr8" => Type::Device,
             "point" => Type::Point,
             "geometry" | "geography" if base_type.to_lowercase().contains("(point") => Type::Point,
+            "geometry" | "geography" => Type::Shape,
+            // Rows, and what extensions bring; of PostgreSQL's own the rest holds no such thing.
+            "tsvector" => Type::Text,
+            _ if is_qualified => Type::Text,
             _ => Type::Never,
         }
     }
@@ -241,7 +249,7 @@ impl Type {
     fn goes_with(self, wanted: For) -> bool {
         match self {
             Type::Text => true,
-            Type::Integer | Type::Number if wanted == For::Place => true,
+            Type::Integer | Type::Number | Type::Shape if wanted == For::Place => true,
             Type::Integer => wanted == For::TextOrNumber,
             Type::Number => wanted == For::TextOrNumber,
             Type::Date | Type::Time => wanted == For::TextOrDate,
@@ -280,7 +288,10 @@ fn told(words: &[String], of: Type) -> Option<Kind> {
     }
     windows(words)
         .flat_map(|(name, to)| {
-            let told = TOLD.get(name.as_str()).map_or(&[][..], Vec::as_slice);
+            // `phone2` is one more of them.
+            let one = name.trim_end_matches(|c: char| c.is_ascii_digit());
+            let told = TOLD.get(name.as_str()).or_else(|| TOLD.get(one));
+            let told = told.map_or(&[][..], Vec::as_slice);
             told.iter().filter(move |(_, kind, wanted)| {
                 of.goes_with(*wanted) && !leads_elsewhere(*kind, &words[to..])
             })
@@ -423,6 +434,12 @@ mod tests {
             ("t.notes", "text", Kind::FreeText),
             ("t.internal_comment", "text", Kind::FreeText),
             ("t.bio", "text", Kind::FreeText),
+            ("t.email2", "text", Kind::Email),
+            ("t.phone_no2", "bigint", Kind::Phone),
+            ("t.home_address", "public.address", Kind::Address),
+            ("t.email", "public.\"Mail Address\"", Kind::Email),
+            ("customers.name", "public.person_name", Kind::Name),
+            ("t.coordinates", "extensions.geography", Kind::Position),
             ("auth.users.raw_user_meta_data", "jsonb", Kind::Whole),
             ("auth.users.phone", "text", Kind::Whole),
             ("auth.sessions.ip", "inet", Kind::Whole),
@@ -479,6 +496,8 @@ mod tests {
             ("t.price", "numeric(10,2)"),
             ("t.span", "tsrange"),
             ("t.area", "geometry(Polygon,4326)"),
+            ("t.address_area", "geometry(Polygon,4326)"),
+            ("t.email", "enum"),
             ("auth.users.id", "uuid"),
             ("auth.users.created_at", "timestamp with time zone"),
             ("auth.users.aud", "character varying(255)"),

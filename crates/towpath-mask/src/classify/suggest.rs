@@ -86,6 +86,8 @@ fn first_choices(kind: Kind, column: &str) -> Vec<Transformer> {
         Kind::FreeText => fake(Fake::Text),
         Kind::Device if tells(&["agent"]) => fake(Fake::UserAgent),
         Kind::Device => vec![Transformer::Hash { digits: None }],
+        Kind::Whole if tells(&["mail"]) => fake(Fake::Email),
+        Kind::Whole if tells(&["phone"]) => or_else(fake(Fake::Phone), [format_preserving()]),
         Kind::Whole => vec![Transformer::Null],
     }
 }

@@ -35,9 +35,15 @@ const FAKES: [(&str, Fake); 16] = [
     ("text", Fake::Text),
 ];
 
-/// Reads a comment; nothing where it does not speak to towpath.
+/// Reads a comment; nothing where it does not speak to towpath. Who says two things has not been
+/// understood.
 pub fn said_by(comment: &str) -> Option<Said> {
-    let begin = comment.find(MARK)? + MARK.len();
+    // Of a mark that nobody sees for its capitals a column would go as it is.
+    let marks = comment.to_ascii_lowercase();
+    let begin = marks.find(MARK)? + MARK.len();
+    if marks[begin..].contains(MARK) {
+        return Some(Said::Unknown("… twice".to_owned()));
+    }
     let said = &comment[begin..];
     let argument = |verb: &str| {
         let inner = said.strip_prefix(verb)?.trim_start().strip_prefix('(')?;
@@ -161,8 +167,14 @@ mod tests {
             said_by("towpath:allow(shown to everybody)"),
             Some(Said::Allow("shown to everybody".to_owned()))
         );
+        assert_eq!(
+            said_by("TowPath:mask(null)"),
+            Some(Said::Mask(Transformer::Null))
+        );
         assert_eq!(said_by("moved by towpath"), None);
         for bad in [
+            "towpath:allow(x), was towpath:mask(email)",
+            "towpath: mask(email)",
             "towpath:mask",
             "towpath:mask(emial)",
             "towpath:mask(null, now)",

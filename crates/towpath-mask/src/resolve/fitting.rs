@@ -5,13 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use towpath_model::keys::{ColumnFacts, KeyFacts, Reference, UniqueKey};
 use towpath_model::masking::{Condition, PlannedMask, Transformer, Uniqueness};
-use towpath_model::name::{QualifiedName, readable};
+use towpath_model::name::readable;
 use towpath_model::plan::{Format, PlannedTable};
 
-use super::{Decision, Resolved, Work, shown};
+use super::{Decision, Place, Resolved, Voice, Work, shown};
 use crate::codec::Codec;
 use crate::rules::title;
-use crate::transform::{fits, uniqueness};
+use crate::transform::{fits, printed, uniqueness};
+
+/// What enums are called below their names.
+const ENUM: &str = "enum";
+
+/// Characters that masked columns take at most.
+type Rooms = BTreeMap<Place, Option<u32>>;
 
 /// Turns decisions into masks of planned tables.
 pub(super) fn fit(
@@ -37,7 +43,8 @@ pub(super) fn fit(
             }
             // What keys tie together has one room, or long values would be cut here and not there.
             let room = rooms.get(&place).copied().flatten();
-            if let Some(mut mask) = planned(work, table, column, &decision, room) {
+            let columns = &table_facts.columns;
+            if let Some(mut mask) = planned(work, table, columns, column, &decision, room) {
                 mask.reads = reads(&table_facts.columns, &mask);
                 masks.insert(column.name.clone(), mask);
             }
@@ -52,8 +59,10 @@ pub(super) fn fit(
         }
         resolved.masks.insert(table.name.clone(), masks);
     }
-    uniques(work, facts);
+    uniques(work, facts, &rooms);
     types_of_keys(work, facts, declared);
+    whole_keys(work, facts);
+    computed(work, facts);
     partition_keys(work, facts);
     resolved
 }
@@ -74,16 +83,12 @@ fn max_chars(base_type: &str) -> Option<u32> {
 }
 
 /// The room of every masked column: of those that keys tie together the least.
-fn rooms(
-    work: &Work,
-    facts: &KeyFacts,
-    declared: &[Reference],
-) -> BTreeMap<(QualifiedName, String), Option<u32>> {
-    let own = |place: &(QualifiedName, String)| {
+fn rooms(work: &Work, facts: &KeyFacts, declared: &[Reference]) -> Rooms {
+    let own = |place: &Place| {
         let column = facts.column(&place.0, &place.1)?;
         max_chars(&column.base_type)
     };
-    let mut rooms: BTreeMap<_, _> = work
+    let mut rooms: Rooms = work
         .decisions
         .keys()
         .map(|place| (place.clone(), own(place)))
@@ -92,7 +97,13 @@ fn rooms(
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
     };
-    let mut ties: Vec<[(QualifiedName, String); 2]> = Vec::new();
+    // Of names that masks have: a schema of ten thousand partitions has a million columns.
+    let names: BTreeSet<&str> = work
+        .decisions
+        .keys()
+        .map(|(_, column)| column.as_str())
+        .collect();
+    let mut ties: Vec<[Place; 2]> = Vec::new();
     for reference in facts.references.iter().chain(declared) {
         let pairs = reference
             .child_columns
@@ -107,7 +118,9 @@ fn rooms(
     }
     for (table, table_facts) in &facts.tables {
         for parent in &table_facts.parents {
-            ties.extend(table_facts.columns.iter().map(|column| {
+            let columns = table_facts.columns.iter();
+            let masked = columns.filter(|column| names.contains(column.name.as_str()));
+            ties.extend(masked.map(|column| {
                 [
                     (table.clone(), column.name.clone()),
                     (parent.clone(), column.name.clone()),
@@ -140,6 +153,7 @@ fn rooms(
 fn planned(
     work: &mut Work,
     table: &PlannedTable,
+    columns: &[ColumnFacts],
     column: &ColumnFacts,
     decision: &Decision,
     room: Option<u32>,
@@ -153,7 +167,7 @@ fn planned(
     }
     if decision.transformer == Transformer::Null && column.not_null {
         work.refuse(format!(
-            "{name}, null by {by}: the column takes no NULL; use constant, redact or hash there"
+            "{name}, null by {by}: the column takes no NULL; use another mask: uuid for ids, else constant, redact or hash"
         ));
         return None;
     }
@@ -177,6 +191,10 @@ fn planned(
             return None;
         }
     }
+    if let Err(why) = says(decision, column, columns) {
+        work.refuse(format!("{name}, {what} by {by}: {why}"));
+        return None;
+    }
     Some(PlannedMask {
         transformer: decision.transformer.clone(),
         locale: decision.locale,
@@ -188,6 +206,54 @@ fn planned(
         uniqueness: held(decision, &column.base_type, room),
         origin: by.clone(),
     })
+}
+
+/// Whether what rules say of values could ever be one: a constant and a condition are told by the text
+/// that the type prints. A condition on any other text holds in no row, and then nothing is masked.
+fn says(decision: &Decision, column: &ColumnFacts, columns: &[ColumnFacts]) -> Result<(), String> {
+    // Of other types constants are looked at where their fit is.
+    if let Transformer::Constant { value } = &decision.transformer
+        && column.base_type == ENUM
+    {
+        is_printed(value, column)?;
+    }
+    let Some(condition) = &decision.condition else {
+        return Ok(());
+    };
+    match columns.iter().find(|it| it.name == condition.column) {
+        Some(other) => holds_for_some(condition, other),
+        None => Ok(()),
+    }
+}
+
+/// Whether every value that a condition lists is one that the column's type prints.
+pub(super) fn holds_for_some(condition: &Condition, column: &ColumnFacts) -> Result<(), String> {
+    for value in condition.is.iter().chain(&condition.is_not).flatten() {
+        is_printed(value, column)
+            .map_err(|why| format!("its condition is on {}, and {why}", readable(&column.name)))?;
+    }
+    Ok(())
+}
+
+/// Whether a text is one that a column's type prints.
+fn is_printed(value: &str, column: &ColumnFacts) -> Result<(), String> {
+    let of = &column.type_name;
+    if column.base_type == ENUM {
+        return match column.labels.iter().any(|label| label == value) {
+            true => Ok(()),
+            false => Err(format!(
+                "'{value}' is no label of {of}, which has {}",
+                column.labels.join(", ")
+            )),
+        };
+    }
+    match printed(value, &column.base_type) {
+        Ok(()) => Ok(()),
+        Err(Some(text)) => Err(format!(
+            "type {of} prints '{value}' otherwise: write '{text}'"
+        )),
+        Err(None) => Err(format!("type {of} never prints '{value}'")),
+    }
 }
 
 /// Whether distinct values stay distinct. What a condition spares may be what another value becomes.
@@ -259,23 +325,42 @@ fn needs_text(
 }
 
 /// Keys that would not be unique any more.
-fn uniques(work: &mut Work, facts: &KeyFacts) {
+fn uniques(work: &mut Work, facts: &KeyFacts, rooms: &Rooms) {
     for key in &facts.uniques {
-        let masked: Vec<(String, Decision)> = key
-            .columns
-            .iter()
-            .filter_map(|column| {
-                let place = (key.table.clone(), column.clone());
-                Some((column.clone(), work.decisions.get(&place)?.clone()))
-            })
-            .collect();
-        for (column, decision) in masked {
-            unique(work, facts, key, &column, &decision);
+        let behind = behind(key, facts);
+        for column in key.columns.iter().chain(&behind) {
+            let place = (key.table.clone(), column.clone());
+            if let Some(decision) = work.decisions.get(&place).cloned() {
+                let room = rooms.get(&place).copied().flatten();
+                unique(work, facts, key, column, &decision, room);
+            }
         }
     }
 }
 
-fn unique(work: &mut Work, facts: &KeyFacts, key: &UniqueKey, column: &str, decision: &Decision) {
+/// Columns that generated columns of a key are computed of.
+fn behind(key: &UniqueKey, facts: &KeyFacts) -> Vec<String> {
+    let generated = key
+        .columns
+        .iter()
+        .filter_map(|column| facts.column(&key.table, column));
+    let mut behind: Vec<String> = generated
+        .flat_map(|column| column.computed_of.iter().cloned())
+        .filter(|column| !key.columns.contains(column))
+        .collect();
+    behind.sort();
+    behind.dedup();
+    behind
+}
+
+fn unique(
+    work: &mut Work,
+    facts: &KeyFacts,
+    key: &UniqueKey,
+    column: &str,
+    decision: &Decision,
+    room: Option<u32>,
+) {
     let name = shown(&key.table, column);
     let (what, by) = (title(&decision.transformer), &decision.origin);
     let key_name = readable(&key.name);
@@ -286,6 +371,11 @@ fn unique(work: &mut Work, facts: &KeyFacts, key: &UniqueKey, column: &str, deci
         return;
     }
     if decision.transformer == Transformer::Null {
+        if key.within.iter().any(|it| it == column) {
+            work.warn(format!(
+                "{name}, null by {by}: {key_name} has it in an expression or a condition, and may hold no more for rows that have NULL there; the clone fails then, and the one before it goes on serving"
+            ));
+        }
         // Any number of NULLs is unique, unless somebody said otherwise.
         if key.nulls_are_equal {
             work.refuse(format!(
@@ -309,11 +399,11 @@ fn unique(work: &mut Work, facts: &KeyFacts, key: &UniqueKey, column: &str, deci
                 locale: *locale,
                 unique: true,
             };
-            fits(&unique, base_type, max_chars(base_type)).is_ok()
+            fits(&unique, base_type, room).is_ok()
         }
         _ => false,
     };
-    match held(decision, base_type, max_chars(base_type)) {
+    match held(decision, base_type, room) {
         Uniqueness::Preserved => {}
         _ if can_be_unique => work.refuse(format!(
             "{name}, {what} by {by}: {key_name} needs distinct values; add unique = true"
@@ -375,6 +465,55 @@ fn is_same_text(one: &str, other: &str) -> bool {
     let (one, other) = (stem(one), stem(other));
     let is_text = |name: &str| matches!(name, "text" | "character varying");
     one == other || (is_text(&one) && is_text(&other))
+}
+
+/// A foreign key of `MATCH FULL` is NULL as a whole, or not at all.
+fn whole_keys(work: &mut Work, facts: &KeyFacts) {
+    for reference in facts.references.iter().filter(|it| it.is_full) {
+        let null = |column: &&String| {
+            let place = (reference.child.clone(), (*column).clone());
+            let decision = work.decisions.get(&place);
+            decision.is_some_and(Decision::leaves_nothing)
+        };
+        let columns = &reference.child_columns;
+        let nulls = columns.iter().filter(null).count();
+        if nulls > 0 && nulls < columns.len() {
+            work.refuse(format!(
+                "{}: foreign key {} matches in full, and masks make only some of its columns NULL: mask {} with null as well",
+                reference.child,
+                readable(&reference.name),
+                columns
+                    .iter()
+                    .filter(|column| !null(column))
+                    .map(|column| readable(column))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ));
+        }
+    }
+}
+
+/// A generated column that a key ties to a masked one is computed of others, and meets it no more.
+fn computed(work: &mut Work, facts: &KeyFacts) {
+    let tied: Vec<String> = work
+        .decisions
+        .iter()
+        .filter(|(_, decision)| decision.voice == Voice::Reference)
+        .filter(|((table, column), _)| {
+            let column = facts.column(table, column);
+            column.is_some_and(|column| column.generated)
+        })
+        .map(|((table, column), decision)| {
+            format!(
+                "{} is generated, and {} ties it to a masked column: values would not meet; leave the key as it is, and mask what it leads to",
+                shown(table, column),
+                decision.origin
+            )
+        })
+        .collect();
+    for why in tied {
+        work.refuse(why);
+    }
 }
 
 /// Rows whose partition would be another one.

@@ -72,18 +72,23 @@ pub(super) fn decide(
             Err(why) => work.refuse(format!("mask {no} of {place}: no pattern: {why}")),
         }
     }
-    // Large objects stand in the plan as a table that no rule can mean.
-    let in_plan: BTreeSet<&QualifiedName> = tables
-        .iter()
-        .filter(|table| table.rows.is_table())
-        .map(|table| &table.name)
+    // Large objects stand in the plan as a table that no rule can mean. Of a partitioned table, whose
+    // rows are its partitions', the comments are read as well.
+    let planned = tables.iter().filter(|table| table.rows.is_table());
+    let in_plan: BTreeSet<&QualifiedName> = planned
+        .flat_map(|table| {
+            let known = facts.tables.get(&table.name);
+            let parents = known.into_iter().flat_map(|known| &known.parents);
+            std::iter::once(&table.name).chain(parents)
+        })
         .collect();
     let allows = Allows::of(rules);
     let mut used = BTreeSet::new();
     for (table, table_facts) in &facts.tables {
         let here: Vec<&Ready<'_>> = ready.iter().filter(|rule| rule.is_table(table)).collect();
         for column in &table_facts.columns {
-            let by_file = here.iter().find(|rule| rule.is_column(column));
+            let mut those = here.iter().filter(|rule| rule.is_column(column));
+            let by_file = those.next();
             if let Some(rule) = by_file {
                 used.insert(rule.no);
             }
@@ -97,9 +102,19 @@ pub(super) fn decide(
                 }
                 continue;
             }
+            if let (Some(first), Some(second)) = (by_file, those.next())
+                && first.rule.when.is_some()
+            {
+                work.warn(format!(
+                    "{}: {} masks it under a condition, and {}, which means it as well, is not used: what the condition spares goes as it is",
+                    shown(table, &column.name),
+                    origin_of(first.no, place),
+                    origin_of(second.no, place)
+                ));
+            }
             let decision = match by_file {
                 Some(rule) => Some(by_rule(rules, rule, place)),
-                None if allows.find(table, &column.name).is_some() => None,
+                None if is_allowed(&allows, preset, table, &column.name) => None,
                 None => by_others(work, rules, preset, table, column, in_plan.contains(table)),
             };
             if let Some(decision) = decision {
@@ -112,6 +127,15 @@ pub(super) fn decide(
         work.warn(format!("{} matches no column", origin_of(rule.no, place)));
     }
     warn_of_idle_allows(work, rules, place, facts);
+}
+
+/// Whether the file lets a column go as it is. What a preset masks wants to be named more closely than
+/// by a pattern that is every schema's: `*.*` is about columns that somebody has looked at.
+fn is_allowed(allows: &Allows<'_>, preset: &Preset, table: &QualifiedName, column: &str) -> bool {
+    match preset.mask_of(table, column) {
+        Some(_) => allows.name_schema(table, column),
+        None => allows.find(table, column).is_some(),
+    }
 }
 
 fn by_rule(rules: &CloneRules, ready: &Ready<'_>, place: &str) -> Decision {
@@ -185,10 +209,7 @@ fn by_others(
         )),
         _ => {}
     }
-    let (_, _, transformer) = preset
-        .columns
-        .iter()
-        .find(|(preset_table, name, _)| preset_table == table && *name == column.name)?;
+    let transformer = preset.mask_of(table, &column.name)?;
     Some(plain(Voice::Preset, transformer, preset.name.clone()))
 }
 

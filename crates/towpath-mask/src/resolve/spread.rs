@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use towpath_model::clone_rules::CloneRules;
-use towpath_model::keys::{KeyFacts, Reference};
+use towpath_model::keys::{KeyFacts, Reference, condition_of};
 use towpath_model::masking::{Condition, Transformer};
 use towpath_model::name::{QualifiedName, readable};
 
@@ -19,20 +19,23 @@ pub(super) fn follow_parents(work: &mut Work, facts: &KeyFacts) {
             .iter()
             .filter(|column| !column.generated)
         {
-            // The farthest one that has the column says.
-            let above = table_facts
-                .parents
-                .iter()
-                .rev()
-                .find(|parent| facts.column(parent, &column.name).is_some());
-            let Some(parent) = above else {
+            let decision = |parent: &QualifiedName| {
+                let place = (parent.clone(), column.name.clone());
+                work.decisions.get(&place).cloned()
+            };
+            let is_there = |parent: &&QualifiedName| facts.column(parent, &column.name).is_some();
+            let mut above = table_facts.parents.iter().rev().filter(is_there);
+            let Some(farthest) = above.clone().next() else {
                 continue;
             };
+            // The farthest one that has the column says, or the next one that has something to say: a
+            // child of two tables holds rows of the one that is masked.
+            let decided = above.find_map(|parent| Some((parent, decision(parent)?)));
+            let (parent, of_parent) = match decided {
+                Some((parent, decision)) => (parent, Some(decision)),
+                None => (farthest, None),
+            };
             let place = (table.clone(), column.name.clone());
-            let of_parent = work
-                .decisions
-                .get(&(parent.clone(), column.name.clone()))
-                .cloned();
             let own = work.decisions.get(&place).cloned();
             match (of_parent, own) {
                 (Some(of_parent), None) => {
@@ -109,8 +112,11 @@ pub(super) fn follow_references(
     for component in components(work, &whole, facts) {
         agree(work, &component, &whole);
     }
+    for link in &whole {
+        lead_somewhere(work, link);
+    }
     for link in &partial {
-        lead_on(work, link, rules);
+        lead_on(work, link, rules, facts);
     }
     forget(work, &whole, facts);
 }
@@ -227,6 +233,38 @@ fn agree(work: &mut Work, component: &[Place], links: &[Link<'_>]) {
     }
 }
 
+/// Of a column that becomes NULL in some rows only the others go on to refer to what they did.
+fn lead_somewhere(work: &mut Work, link: &Link<'_>) {
+    let conditional = |place: &Place| {
+        let decision = work.decisions.get(place)?;
+        let condition = decision.condition.as_ref()?;
+        (decision.transformer == Transformer::Null).then(|| condition.column.clone())
+    };
+    let child = work.decisions.get(&link.child);
+    let is_masked = work.decisions.contains_key(&link.parent);
+    let why = match (conditional(&link.child), conditional(&link.parent)) {
+        (_, Some(column)) if !child.is_some_and(Decision::leaves_nothing) => {
+            (&link.parent, &link.child, "which refers to it", column)
+        }
+        (Some(column), None) if is_masked => (
+            &link.child,
+            &link.parent,
+            "which it refers to and which is masked",
+            column,
+        ),
+        _ => return,
+    };
+    let (place, other, how, column) = why;
+    let why = format!(
+        "{} becomes NULL only by a condition on {}, and rows of {}, {how} by {}, would not meet the others; mask it always, or leave it",
+        shown(&place.0, &place.1),
+        readable(&column),
+        shown(&other.0, &other.1),
+        called(link.reference)
+    );
+    work.refuse(why);
+}
+
 /// The key that ties a column.
 fn reason(place: &Place, links: &[Link<'_>]) -> String {
     let those = links
@@ -241,19 +279,32 @@ fn reason(place: &Place, links: &[Link<'_>]) -> String {
 
 /// A reference that holds in some rows only: they get the mask of what they refer to, the others are
 /// spared.
-fn lead_on(work: &mut Work, link: &Link<'_>, rules: &CloneRules) {
+fn lead_on(work: &mut Work, link: &Link<'_>, rules: &CloneRules, facts: &KeyFacts) {
     let of_parent = work.decisions.get(&link.parent).cloned();
     let own = work.decisions.get(&link.child).cloned();
     let name = called(link.reference);
+    // Two rules may lead from one column to the same other one, each in rows of its own.
     let condition = rules
         .references
         .iter()
-        .filter(|rule| format!("{} → {}", rule.from, rule.to) == link.reference.name)
-        .find_map(|rule| rule.when.clone());
+        .filter_map(|rule| rule.when.as_ref())
+        .find(|when| condition_of(when, &link.child.0, facts) == link.reference.condition)
+        .cloned();
     let (child, parent) = (
         shown(&link.child.0, &link.child.1),
         shown(&link.parent.0, &link.parent.1),
     );
+    let is_gone = own.as_ref().is_some_and(Decision::leaves_nothing);
+    if let Some(of_parent) = of_parent
+        .as_ref()
+        .filter(|it| it.condition.is_some() && !is_gone)
+    {
+        work.refuse(format!(
+            "{parent} is masked only by a condition, by {}, and {child} refers to it by {name}: rows would lead nowhere; mask {parent} always, or leave it",
+            of_parent.origin
+        ));
+        return;
+    }
     match (of_parent, own) {
         (None, None) => {}
         (None, Some(own)) if own.transformer == Transformer::Null => {}
@@ -264,13 +315,11 @@ fn lead_on(work: &mut Work, link: &Link<'_>, rules: &CloneRules) {
             own.origin
         )),
         (Some(of_parent), None) => {
-            work.decisions.insert(
-                link.child.clone(),
-                Decision {
-                    condition,
-                    ..of_parent.by(&name)
-                },
-            );
+            let decision = Decision {
+                condition,
+                ..of_parent.by(&name)
+            };
+            decide_with_kin(work, &link.child, &decision, facts);
         }
         (Some(of_parent), Some(own)) => {
             let alike = Decision {
@@ -284,9 +333,9 @@ fn lead_on(work: &mut Work, link: &Link<'_>, rules: &CloneRules) {
                         condition: together,
                         ..own
                     };
-                    work.decisions.insert(link.child.clone(), own);
+                    decide_with_kin(work, &link.child, &own, facts);
                 }
-                _ if own.transformer == Transformer::Null => {}
+                _ if is_gone => {}
                 _ => work.refuse(format!(
                     "{child} is masked by {}, and {parent}, which it refers to by {name}, by {}: rows would lead nowhere; give both the same transformer and domain",
                     own.origin, of_parent.origin
@@ -347,7 +396,7 @@ fn joined(one: Option<&Condition>, other: Option<&Condition>) -> Option<Option<C
 fn forget(work: &mut Work, links: &[Link<'_>], facts: &KeyFacts) {
     let is_null = |work: &Work, place: &Place| {
         let decision = work.decisions.get(place);
-        decision.is_some_and(|it| it.transformer == Transformer::Null)
+        decision.is_some_and(Decision::leaves_nothing)
     };
     let mut is_changed = true;
     while is_changed {
@@ -371,22 +420,19 @@ fn forget(work: &mut Work, links: &[Link<'_>], facts: &KeyFacts) {
             let Some(of_parent) = work.decisions.get(&link.parent).cloned() else {
                 continue;
             };
-            work.decisions
-                .insert(link.child.clone(), of_parent.by(&name));
-            for kin in kin_of(&link.child.0, facts) {
-                let place = (kin, link.child.1.clone());
-                work.decisions.insert(place, of_parent.by(&name));
-            }
+            decide_with_kin(work, &link.child, &of_parent.by(&name), facts);
             is_changed = true;
         }
     }
 }
 
-/// Partitions and children of a table.
-fn kin_of(table: &QualifiedName, facts: &KeyFacts) -> Vec<QualifiedName> {
-    let those = facts.tables.iter();
-    those
-        .filter(|(_, facts)| facts.parents.contains(table))
-        .map(|(name, _)| name.clone())
-        .collect()
+/// Decides a column of a table, and of the partitions and children that hold its rows.
+fn decide_with_kin(work: &mut Work, place: &Place, decision: &Decision, facts: &KeyFacts) {
+    let (table, column) = place;
+    let kin = facts.tables.iter();
+    let kin = kin.filter(|(_, facts)| facts.parents.contains(table));
+    for name in kin.map(|(name, _)| name).chain([table]) {
+        let place = (name.clone(), column.clone());
+        work.decisions.insert(place, decision.clone());
+    }
 }

@@ -1,3 +1,5 @@
+mod refusals;
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -94,6 +96,7 @@ impl World {
             is_full: false,
             condition: None,
             is_declared: false,
+            is_period: false,
         });
         self
     }
@@ -103,6 +106,7 @@ impl World {
             name: name.to_owned(),
             table: public(table),
             columns: columns.iter().map(|it| (*it).to_owned()).collect(),
+            within: Vec::new(),
             is_exclusion: name.ends_with("_excl"),
             nulls_are_equal: name.ends_with("_nulls"),
         });
@@ -383,6 +387,69 @@ fn partitions_follow_their_table() {
     assert!(world.refused(&differ).contains("another one"));
     let said = world.refused(&rule("events", "at", "with = \"date-shift\"\nmax_days = 3"));
     assert!(said.contains("in which partition"), "{said}");
+}
+
+#[test]
+fn a_comment_that_says_nothing_is_refused_of_a_partitioned_table_as_well() {
+    let world = World::default()
+        .table("events", &["at date!", "who text"])
+        .table("events_1", &["at date!", "who text"])
+        .comment("events", "who", "towpath:mask(emial)")
+        .partition("events_1", "events", "at");
+    let said = world.refused("");
+    assert!(
+        said.contains("public.events.who: its comment says"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_child_of_two_tables_follows_the_one_that_is_masked() {
+    let mut world = World::default();
+    for table in ["a", "b", "child"] {
+        world = world.table(table, &["mail text"]);
+    }
+    world.facts_of("child").parents = vec![public("a"), public("b")];
+    for parent in ["a", "b"] {
+        assert_eq!(
+            world.masks(&rule(parent, "mail", "with = \"redact\"")),
+            masked(&[
+                (&format!("{parent}.mail"), "redact"),
+                ("child.mail", "redact")
+            ])
+        );
+    }
+}
+
+#[test]
+fn a_polymorphic_reference_of_a_partitioned_table_is_one_of_its_partitions() {
+    let reference = |kind: &str| {
+        format!(
+            "[[reference]]\nfrom = \"remarks(subject)\"\nto = \"patients(id)\"\nwhen = {{ column = \"kind\", is = [\"{kind}\"] }}\n"
+        )
+    };
+    let world = World::default()
+        .table("patients", &["id uuid!", "dead text"])
+        .table("remarks", &["at date!", "kind text!", "subject text!"])
+        .table("remarks_1", &["at date!", "kind text!", "subject text!"])
+        .partition("remarks_1", "remarks", "at");
+    let patients = rule("patients", "id", "with = \"uuid\"");
+    // Each in rows of its own, and both are meant.
+    let both = format!("{patients}{}{}", reference("patient"), reference("ill"));
+    let resolved = world.resolve(&both);
+    assert_eq!(resolved.refusals, Vec::<String>::new());
+    let mask = &resolved.masks[&public("remarks_1")]["subject"];
+    assert_eq!(mask.transformer, Transformer::Uuid);
+    let kinds = mask.condition.as_ref().unwrap().is.clone();
+    assert_eq!(kinds.unwrap(), ["ill", "patient"]);
+    // Patients that go as they are would be referred to by masks.
+    let some = "with = \"uuid\"\nwhen = { column = \"dead\", is_null = true }";
+    let said = world.refused(&format!(
+        "{}{}",
+        rule("patients", "id", some),
+        reference("patient")
+    ));
+    assert!(said.contains("masked only by a condition"), "{said}");
 }
 
 #[test]

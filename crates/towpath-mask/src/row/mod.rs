@@ -9,14 +9,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use towpath_model::digest::{RowDigest, RunKey};
-use towpath_model::masking::{ColumnTally, MaskTally};
+use towpath_model::masking::{ColumnTally, MaskTally, Transformer};
 use towpath_model::plan::{Format, PlannedTable};
 use towpath_model::{ErrorKind, Failure, QualifiedName, Result};
 
 use crate::codec::Codec;
 use crate::key::MaskKey;
 use crate::originals::{self, ColumnKey, Originals, Tells};
-use crate::transform::{ColumnMask, Masked, RowText};
+use crate::transform::{ColumnMask, Elements, Masked, RowText};
 
 pub use texts::{Pieces, RowTexts};
 
@@ -43,9 +43,25 @@ struct Column {
     mask: Option<ColumnMask>,
     /// What its values say of somebody by themselves.
     tells: Tells,
+    /// Its values are arrays of which no element stays as it was.
+    is_array: bool,
     /// What its cells are noted under, where originals are noted and it is masked.
     cells: Option<ColumnKey>,
     tally: ColumnTally,
+}
+
+impl Column {
+    /// Notes what a value was: of an array every element, because that is how they are looked for.
+    fn note(&self, originals: &Originals, text: &str) {
+        if !self.is_array {
+            return originals.note_what(self.tells, text);
+        }
+        let (mut elements, mut between) = (Elements::of(text), String::new());
+        while let Some(element) = elements.next(&mut between) {
+            originals.note_what(self.tells, &element);
+            between.clear();
+        }
+    }
 }
 
 /// How rows are read and written.
@@ -161,6 +177,13 @@ impl TableMask {
                 (fields, Writer::Csv(whole), Writer::Csv(rest))
             }
         };
+        let key = match (&self.originals, &self.key) {
+            // NULL has no place in a primary key.
+            (Some(originals), Some(key)) => {
+                originals.row(key.iter().filter_map(|at| fields.get(*at)))
+            }
+            _ => None,
+        };
         for at in 0..columns.len() {
             let original = fields.get(at);
             if columns[at].mask.is_none() {
@@ -188,23 +211,25 @@ impl TableMask {
                 );
                 failure.while_doing(doing)
             })?;
-            if let (Some(originals), Masked::Value | Masked::Null) = (&self.originals, became) {
-                originals.note_what(columns[at].tells, &text);
-                if let (Some(key), Some(cells)) = (&self.key, &columns[at].cells) {
-                    // NULL has no place in a primary key.
-                    let key: Vec<&[u8]> = key.iter().filter_map(|at| fields.get(*at)).collect();
-                    originals.note_cell(cells, &key, original);
+            let mask = columns[at].mask.as_ref();
+            // It is the constant that would take its place, and nobody's original.
+            let is_kept = became == Masked::Value
+                && self.value == original
+                && mask.is_some_and(ColumnMask::may_keep);
+            if let (Some(originals), Masked::Value | Masked::Null, false) =
+                (&self.originals, became, is_kept)
+            {
+                columns[at].note(originals, &text);
+                if let (Some(key), Some(cells)) = (key, columns[at].cells) {
+                    originals.note_cell(cells, key, original);
                 }
             }
-            let mask = columns[at].mask.as_ref();
-            let may_keep = mask.is_some_and(ColumnMask::may_keep);
             let tally = &mut columns[at].tally;
             match became {
                 Masked::Value => {
                     // Told from the bytes themselves: a transformer is not its own witness.
                     match self.value == original {
-                        // It is the constant that would take its place.
-                        true if may_keep => tally.empty += 1,
+                        true if is_kept => tally.empty += 1,
                         true => tally.unchanged += 1,
                         false => tally.changed += 1,
                     }
@@ -267,6 +292,13 @@ fn column(key: &MaskKey, table: &PlannedTable, at: usize, name: &str) -> Result<
         codec,
         mask: mask.transpose()?,
         tells: planned.map_or(Tells::Nothing, |mask| originals::tells(&mask.transformer)),
+        is_array: planned.is_some_and(|mask| {
+            let leaves_some = matches!(
+                mask.transformer,
+                Transformer::Scrub { .. } | Transformer::Json { .. }
+            );
+            mask.base_type.ends_with("[]") && !leaves_some
+        }),
         cells: None,
         tally: ColumnTally::default(),
     })

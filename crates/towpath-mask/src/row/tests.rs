@@ -207,6 +207,48 @@ fn what_is_spared_unchanged_or_gone_is_counted_for_itself() {
 }
 
 #[test]
+fn what_is_the_constant_already_is_no_original() {
+    let secret = MaskKey::of_secret(b"a key that nobody guesses");
+    let table = table(Format::Csv, 2, &[(1, constant("Nobody At All"))]);
+    let originals = Arc::new(Originals::new(10, 10));
+    let mut masker = TableMask::new(&secret, &run_key(), &table, Some(originals.clone())).unwrap();
+    masked(&mut masker, b"1,Nobody At All\n");
+    masked(&mut masker, b"2,Erika Muster\n");
+    let cells = originals.column(&table.id, "b");
+    let row = |key: &str| originals.row([key]).expect("of few rows all are looked at");
+    assert!(!originals.holds_cell(cells, row("1"), b"Nobody At All"));
+    assert!(!originals.holds_value("Nobody At All"));
+    assert!(originals.holds_cell(cells, row("2"), b"Erika Muster"));
+    assert!(originals.holds_value("Erika Muster"));
+}
+
+#[test]
+fn elements_of_arrays_are_noted_one_by_one() {
+    let secret = MaskKey::of_secret(b"a key that nobody guesses");
+    let of_array = |transformer| PlannedMask {
+        base_type: "text[]".to_owned(),
+        ..mask(transformer, None)
+    };
+    let redact = Transformer::Redact {
+        character: None,
+        keep_first: 0,
+        keep_last: 0,
+    };
+    let scrub = Transformer::Scrub { columns: vec![] };
+    let masks = [(1, of_array(redact)), (2, of_array(scrub))];
+    let table = table(Format::Csv, 3, &masks);
+    let originals = Arc::new(Originals::new(10, 10));
+    let mut masker = TableMask::new(&secret, &run_key(), &table, Some(originals.clone())).unwrap();
+    let row = "1,\"{\"\"Erika Muster\"\",4930901820177}\",\"{\"\"Max Muster\"\",max@posteo.de}\"\n";
+    masked(&mut masker, row.as_bytes());
+    for original in ["Erika Muster", "4930901820177", "max@posteo.de"] {
+        assert!(originals.holds_value(original), "{original}");
+    }
+    // A scrubbed array keeps the elements in which nothing is found.
+    assert!(!originals.holds_value("Max Muster"));
+}
+
+#[test]
 fn a_condition_on_an_enum_is_read_as_what_it_is() {
     let admins = Condition {
         column: "a".to_owned(),

@@ -195,8 +195,35 @@ fn what_cannot_be_meant_is_refused_without_its_values() {
             "says nothing",
         ),
         (
+            mask("with = \"null\"\nwhen = { column = \"c\", is = [] }"),
+            "in no row",
+        ),
+        (
+            mask(
+                "with = \"null\"\nwhen = { column = \"c\", is = [\"a\"], is_not = [\"b\", \"a\"] }",
+            ),
+            "in no row",
+        ),
+        (
+            mask("with = \"null\"\nwhen = { column = \"c\", is = [\"a\"], is_null = true }"),
+            "in no row",
+        ),
+        (
+            "[[reference]]\nfrom = \"a(b)\"\nto = \"c(d)\"\nwhen = { column = \"k\", is = [] }"
+                .to_owned(),
+            "in no row",
+        ),
+        (
             "[[mask]]\ncolumn = \"a[\"\nwith = \"null\"".to_owned(),
             "no pattern",
+        ),
+        (
+            "[[mask]]\ntable = 'app.\"Odd T\"'\nwith = \"null\"".to_owned(),
+            "without",
+        ),
+        (
+            "[[allow]]\ntable = \"t\"\ncolumn = '\"Odd\"'".to_owned(),
+            "without",
         ),
         ("[[allow]]\ntable = \"t\"".to_owned(), "column is missing"),
         ("[subset]\npercent = 101".to_owned(), "at most 100"),
@@ -234,6 +261,35 @@ fn patterns_mean_tables_of_public_unless_they_say_where() {
     assert!(typed("citext").is_type("extensions.citext"));
     assert!(typed("numeric(10,2)").is_type("numeric(10,2)"));
     assert!(!typed("text").is_type("text[]"));
+    assert!(typed("text[]").is_type("text[]"));
+}
+
+#[test]
+fn patterns_are_of_characters_and_of_any_case() {
+    for (pattern, name, is_match, is_as_written) in [
+        ("größe", "GRÖSSE", false, false),
+        ("größe", "GröẞE", true, false),
+        ("Ärzt*", "ärztin", true, false),
+        ("gr??e", "größe", true, true),
+        ("[äö]?", "ÖL", true, false),
+        ("[!a-z]x", "üx", true, true),
+        ("[!a-z]x", "bx", false, false),
+        ("a*z", "a\n/z", true, true),
+        ("{na,vor}me", "vorme", true, true),
+        ("a,b", "a,b", true, true),
+        ("\\*\\[", "*[", true, true),
+        ("a.c", "abc", false, false),
+        ("[]x]", "[]x]", true, true),
+        ("[a-]", "-", true, true),
+        ("**", "", true, true),
+    ] {
+        let of = |case| Pattern::new(pattern, case).unwrap().is_match(name);
+        let found = (of(Case::IsTheSame), of(Case::Differs));
+        assert_eq!(found, (is_match, is_as_written), "{pattern} {name}");
+    }
+    for bad in ["a[", "a[]b[", "{a", "a}", "\\", "[z-a]"] {
+        assert!(Pattern::new(bad, Case::IsTheSame).is_err(), "{bad}");
+    }
 }
 
 #[test]

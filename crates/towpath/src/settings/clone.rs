@@ -12,7 +12,7 @@ pub(super) const SETTINGS: &[SettingSpec] = &[
         "clone.url_file",
         "TOWPATH_CLONE_URL_FILE",
         "",
-        "file that holds that URL and nothing else",
+        "file that holds the URL of a database on the server that clones are made on; the target's unless told",
     ),
     secret(
         "clone.password",
@@ -37,6 +37,18 @@ pub(super) const SETTINGS: &[SettingSpec] = &[
         "file that holds the key of masks",
     ),
     setting(
+        "clone.key_secret_id",
+        "TOWPATH_MASK_KEY_SECRET_ID",
+        "",
+        "name or ARN of the secret in Secrets Manager whose text is the key of masks",
+    ),
+    setting(
+        "clone.key_parameter_name",
+        "TOWPATH_MASK_KEY_PARAMETER_NAME",
+        "",
+        "name or ARN of the parameter in Parameter Store whose text is the key of masks",
+    ),
+    setting(
         "clone.keep",
         "TOWPATH_CLONE_KEEP",
         "1",
@@ -58,7 +70,7 @@ pub(super) const SETTINGS: &[SettingSpec] = &[
         "clone.auth",
         "TOWPATH_CLONE_AUTH",
         "ids",
-        "rows of schema auth: ids (users with nothing but their ids, all else masked), masked (by the rules alone) or none",
+        "rows of schema auth: ids (users with nothing but id, role and state of the account), masked (by the rules alone) or none",
     ),
     setting(
         "clone.sequences",

@@ -4,6 +4,7 @@ mod numbers;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -33,8 +34,10 @@ pub fn find(text: &str) -> Vec<(Kind, Range<usize>)> {
     if marks.digits >= 4 {
         numbers::look(text, &mut found, &marks);
     }
-    found.0.sort_unstable_by_key(|(_, range)| range.start);
-    found.0
+    let found = found.0.into_iter();
+    found
+        .map(|(start, (end, kind))| (kind, start..end))
+        .collect()
 }
 
 /// What a text holds at all: most texts hold nothing, and are read once.
@@ -63,21 +66,19 @@ impl Marks {
     }
 }
 
+/// Ends and kinds by where they begin: a text may be a list of a hundred thousand addresses.
 #[derive(Default)]
-struct Found(Vec<(Kind, Range<usize>)>);
+struct Found(BTreeMap<usize, (usize, Kind)>);
 
 impl Found {
     /// Notes a range, unless another one is there already.
-    fn note(&mut self, kind: Kind, range: Range<usize>) -> bool {
-        let free = !range.is_empty()
-            && self
-                .0
-                .iter()
-                .all(|(_, other)| range.end <= other.start || other.end <= range.start);
-        if free {
-            self.0.push((kind, range));
+    fn note(&mut self, kind: Kind, range: Range<usize>) {
+        // Of those that begin before its end the last one ends last: none lies over another.
+        let before = self.0.range(..range.end).next_back();
+        let is_free = before.is_none_or(|(_, (end, _))| *end <= range.start);
+        if !range.is_empty() && is_free {
+            self.0.insert(range.start, (range.end, kind));
         }
-        free
     }
 }
 
@@ -156,12 +157,13 @@ fn emails(text: &str, found: &mut Found) {
     }
 }
 
-/// The next `@`, plain or as URLs carry it, with its width.
+/// The next `@`, plain or as URLs carry it, with its width. One look for both: what one of them does
+/// not find would be looked for to the end of the text again and again.
 fn next_at(text: &str, from: usize) -> Option<(usize, usize)> {
-    let rest = text.get(from..)?;
-    let plain = rest.find('@').map(|at| (from + at, 1));
-    let escaped = rest.find("%40").map(|at| (from + at, 3));
-    [plain, escaped].into_iter().flatten().min()
+    let rest = text.as_bytes().get(from..)?;
+    let is_escaped = |at: usize| rest[at..].starts_with(b"%40");
+    let at = (0..rest.len()).find(|at| rest[*at] == b'@' || is_escaped(*at))?;
+    Some((from + at, if rest[at] == b'@' { 1 } else { 3 }))
 }
 
 /// Bytes of the host name that a text begins with; 0 when there is none under a top-level domain.

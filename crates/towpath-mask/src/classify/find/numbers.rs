@@ -151,6 +151,7 @@ impl<'t> Run<'t> {
                 start
                     + bytes[start..]
                         .iter()
+                        .take(3)
                         .position(u8::is_ascii_digit)
                         .unwrap_or(0)
             }

@@ -116,6 +116,18 @@ fn what_is_somebodys_is_found_to_the_byte() {
 }
 
 #[test]
+fn long_lists_are_read_in_one_go() {
+    // Whoever looks through all that was found, or to the end of the text, for each: minutes.
+    let mails: String = (0..40_000)
+        .map(|no| format!("p{no}@example.org,"))
+        .collect();
+    assert_eq!(find(&mails).len(), 40_000);
+    assert_eq!(find(&format!("1234 {}", "(".repeat(400_000))), []);
+    let phones = "+4917012345678\n".repeat(20_000);
+    assert_eq!(find(&phones).len(), 20_000);
+}
+
+#[test]
 fn private_keys_are_found_whole() {
     let text = "a -----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY----- b";
     let wanted = text.strip_prefix("a ").unwrap().strip_suffix(" b").unwrap();

@@ -1,5 +1,6 @@
 //! `towpath mask approve`: writes down which columns there are.
 
+use serde_json::json;
 use towpath_model::{ErrorKind, Exit, Failure, Result};
 
 use super::{Key, look};
@@ -26,11 +27,22 @@ pub(super) async fn approve(context: &Context, arguments: &MaskRulesArguments) -
     looked.holder.release().await?;
     let approved = Approved::of(columns.all());
     let path = approved.write(&rules)?;
-    println!(
-        "{} approved in {}",
-        table::counted(approved.len() as u64, "column"),
-        path.display()
-    );
+    if context.json {
+        let looks_personal = coverage.uncovered.len();
+        println!(
+            "{}",
+            json!({
+                "v": 1, "type": "mask-approved", "file": path, "columns": approved.len(),
+                "looks_personal": looks_personal,
+            })
+        );
+    } else {
+        println!(
+            "{} approved in {}",
+            table::counted(approved.len() as u64, "column"),
+            path.display()
+        );
+    }
     if coverage.uncovered.is_empty() {
         next("commit it; `towpath mask check --strict` holds the source against it");
     } else {
@@ -39,7 +51,7 @@ pub(super) async fn approve(context: &Context, arguments: &MaskRulesArguments) -
             "{} of them look personal and are neither masked nor allowed; clones stop at them",
             coverage.uncovered.len()
         );
-        next("`towpath mask check` names them and writes rules for them");
+        next("`towpath mask check` names them and prints rules for them");
     }
     Ok(Exit::Done)
 }

@@ -124,7 +124,7 @@ fn as_text(plan: &Plan, coverage: &Coverage) -> String {
         text.push_str(&table::aligned(&rows));
     }
     text.push_str(&format!(
-        "{} masked, {} allowed, {} look personal, {} not approved, {} others\n",
+        "{} masked, {} allowed, {} personal by their looks, {} not approved, {} others\n",
         coverage.masked,
         coverage.allowed.len(),
         coverage.uncovered.len(),

@@ -16,6 +16,7 @@ use super::{Key, look};
 use crate::arguments::MaskDiffArguments;
 use crate::commands::next;
 use crate::context::Context;
+use crate::pipeline::clone::masks::as_it_travels;
 use crate::pipeline::clone::order::no_key;
 use crate::table;
 
@@ -89,12 +90,12 @@ async fn sample(session: &mut Session, planned: &PlannedTable, rows: u32) -> Res
                 None => quote_identifier(column),
                 Some(expression) => format!("({expression})"),
             };
-            format!("{value}::pg_catalog.text")
+            as_it_travels(&value)
         })
         .collect();
     let name = planned.name.quoted();
     let sql = format!(
-        "select pg_catalog.to_json(array[{}]) as fields from only {name} \
+        "select pg_catalog.to_json(array[{}]::pg_catalog.text[]) as fields from only {name} \
          tablesample system (least(100, 100.0 * greatest({PAGES}, {rows}) * 8192 \
          / greatest(pg_catalog.pg_relation_size({}::pg_catalog.regclass), 1))) repeatable (1) \
          limit {rows}",

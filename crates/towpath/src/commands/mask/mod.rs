@@ -52,11 +52,18 @@ enum Key {
 /// Looks at the source as a clone of everything would. Nothing is changed anywhere.
 async fn look(context: &Context, rules: Option<&Path>, key: Key) -> Result<Looked> {
     let mut order = Order::read(context, &arguments(rules))?;
-    order.key = match (order.key, key) {
-        (Some(key), _) => Some(key),
-        (None, Key::Any) => Some(MaskKey::of_secret(NOBODY.as_bytes())),
-        (None, Key::Real) => return Err(no_key()),
-    };
+    match key {
+        Key::Any => {
+            let any = || MaskKey::of_secret(NOBODY.as_bytes());
+            order.key = Some(order.key.unwrap_or_else(any));
+        }
+        Key::Real => {
+            order = order.with_key(context).await?;
+            if order.key.is_none() {
+                return Err(no_key());
+            }
+        }
+    }
     let on_server = context.aside(Aside {
         url: order.destination.url.clone(),
         left_alone: Default::default(),
@@ -66,7 +73,7 @@ async fn look(context: &Context, rules: Option<&Path>, key: Key) -> Result<Looke
     let mut plan = planning::make_plan(&on_server, &found, &run, Vec::new())?;
     let facts = KeyFacts::of(&found.schema.expected);
     order.plan(&mut plan)?;
-    masks::plan(context, &order, &facts, &mut plan)?;
+    masks::plan(&order, &facts, &mut plan)?;
     Ok(Looked {
         order,
         facts,

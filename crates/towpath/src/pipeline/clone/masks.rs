@@ -16,12 +16,11 @@ use towpath_model::plan::{CheckResult, Format, Plan, PlannedTable, Verdict};
 use towpath_model::subset::TableSubset;
 use towpath_model::{ErrorKind, Failure, QualifiedName, Result};
 
-use crate::context::Context;
 use crate::pipeline::clone::Order;
 use crate::pipeline::clone::order::{AuthRows, no_key};
 
-pub use accounts::stays_as_it_is;
-pub use trial::try_constraints;
+pub use accounts::{is_of_users, stays_as_it_is};
+pub use trial::{as_it_travels, try_constraints};
 
 /// What warnings are called among the checks of a plan.
 const CHECK: &str = "clone-masks";
@@ -42,7 +41,10 @@ pub fn resolved(
             .masks
             .get(table)
             .and_then(|masks| masks.get(column));
-        if !mask.is_some_and(|mask| mask.transformer == Transformer::Null) {
+        // Under a condition the other rows would refer to rows that do not go.
+        let is_null =
+            |mask: &PlannedMask| mask.transformer == Transformer::Null && mask.condition.is_none();
+        if !mask.is_some_and(is_null) {
             resolved.refusals.push(why.clone());
         }
     }
@@ -52,7 +54,7 @@ pub fn resolved(
 
 /// Enters masks into a plan: `PlannedTable::masks`, formats, and `ClonePlan::masks`. Refused with
 /// [`ErrorKind::Blocked`], all refusals at once.
-pub fn plan(_context: &Context, order: &Order, facts: &KeyFacts, plan: &mut Plan) -> Result<()> {
+pub fn plan(order: &Order, facts: &KeyFacts, plan: &mut Plan) -> Result<()> {
     let silent = order.unmasked.then(|| without_comments(facts));
     let mut resolved = resolved(
         &order.rules,

@@ -6,18 +6,20 @@ use std::path::{Path, PathBuf};
 use towpath_mask::{MaskKey, rules};
 use towpath_model::clone::{ClonePlan, CloneSequences};
 use towpath_model::clone_rules::{CloneRules, TableRule};
-use towpath_model::connection::{ConnectionUrl, Side};
+use towpath_model::connection::{ConnectionUrl, Secret, Side};
 use towpath_model::digest::Hash;
 use towpath_model::keys::{leading_table, table_named};
 use towpath_model::name::readable;
-use towpath_model::plan::Plan;
+use towpath_model::plan::{Plan, PlannedTable};
 use towpath_model::subset::TableSubset;
 use towpath_model::{ErrorKind, Failure, QualifiedName, Result, RunId};
 
 use crate::arguments::CloneArguments;
+use crate::aws;
 use crate::context::Context;
 use crate::pipeline::clone::coverage::Coverage;
 use crate::pipeline::clone::database::Destination;
+use crate::pipeline::clone::masks;
 use crate::secrets::secret_of;
 use crate::settings::{Origin, Settings};
 use crate::table;
@@ -54,6 +56,8 @@ pub struct Order {
     pub destination: Destination,
     /// The sealed run whose rows it is made of.
     pub from: Option<RunId>,
+    /// `host:port/database` of the source that is exported, where there is no such run.
+    pub source: Option<String>,
     /// Rules, with what the command line adds.
     pub rules: CloneRules,
     /// Where they are, for people.
@@ -95,10 +99,15 @@ impl Order {
             .hint("leave one of the two out"));
         }
         add_subset(&mut rules, arguments)?;
+        let from = arguments.from.as_deref().map(str::parse).transpose()?;
+        if from.is_some() {
+            refuse_subset(&rules, &rules_place)?;
+        }
         Ok(Self {
             destination: destination(settings, &arguments.to)?,
-            from: arguments.from.as_deref().map(str::parse).transpose()?,
-            key: mask_key(settings)?,
+            source: source_of(settings, arguments.from.as_deref()),
+            from,
+            key: key_at_hand(settings)?,
             unmasked: arguments.unmasked,
             auth: auth_rows(settings, arguments.unmasked)?,
             sequences: match settings.word("clone.sequences", &["carry", "fit"])? {
@@ -117,12 +126,21 @@ impl Order {
         })
     }
 
+    /// The same with the key of masks that a setting only names, unless one is at hand.
+    pub async fn with_key(mut self, context: &Context) -> Result<Self> {
+        if self.key.is_none() {
+            self.key = Box::pin(key_by_name(context)).await?;
+        }
+        Ok(self)
+    }
+
     /// Hash of all that decides what the clone will hold.
     pub fn digest(&self) -> Result<Hash> {
         let parts = serde_json::to_vec(&(
             &self.destination.name,
             self.destination.url.identity(),
             &self.from,
+            &self.source,
             &self.rules,
             self.key.as_ref().map(MaskKey::id),
             self.unmasked,
@@ -171,7 +189,7 @@ impl Order {
             text.push_str(&format!("rows of run {from}; the source is not read\n"));
         }
         text.push_str(&self.shown_masks(plan, clone));
-        text.push_str(&shown_allowed(&self.rules, plan));
+        text.push_str(&shown_allowed(coverage));
         for line in coverage.told() {
             text.push_str(&format!("{line}\n"));
         }
@@ -179,7 +197,10 @@ impl Order {
         let has_accounts = plan.tables.iter().any(|table| table.name.schema == "auth");
         text.push_str(match self.auth {
             _ if !has_accounts => "",
-            AuthRows::Ids => "auth: users with nothing but their ids\n",
+            AuthRows::Ids if is_more_than_ids(&plan.tables) => {
+                "auth: users with id, role, state of the account, and what rules or comments let go\n"
+            }
+            AuthRows::Ids => "auth: users with nothing but id, role and state of the account\n",
             AuthRows::Masked => "auth: as the rules say\n",
             AuthRows::None => "auth: no rows\n",
         });
@@ -229,28 +250,33 @@ impl Order {
     }
 }
 
-/// Columns that rules allow by name, with the reasons that they give.
-fn shown_allowed(rules: &CloneRules, plan: &Plan) -> String {
-    let allows = rules::Allows::of(rules);
+/// Columns that rules or their comments let go, with the reasons that these give.
+fn shown_allowed(coverage: &Coverage) -> String {
     let mut text = String::new();
-    for planned in &plan.tables {
-        for column in &planned.columns {
-            let allow = allows.find(&planned.name, column);
-            let Some(allow) = allow.filter(|_| !planned.masks.contains_key(column)) else {
-                continue;
-            };
-            let reason = match allow.reason.as_str() {
-                "" => String::new(),
-                reason => format!(" ({reason})"),
-            };
-            text.push_str(&format!(
-                "goes as it is: {}.{}{reason}\n",
-                planned.name,
-                readable(column)
-            ));
-        }
+    for allowed in &coverage.allowed {
+        let reason = match allowed.reason.as_str() {
+            "" => String::new(),
+            reason => format!(" ({reason})"),
+        };
+        text.push_str(&format!(
+            "goes as it is: {}.{}{reason}\n",
+            allowed.table,
+            readable(&allowed.column)
+        ));
     }
     text
+}
+
+/// Whether users go with a column that says who they are.
+fn is_more_than_ids(tables: &[PlannedTable]) -> bool {
+    tables.iter().any(|table| {
+        let mut columns = table.columns.iter();
+        masks::is_of_users(&table.name)
+            && columns.any(|column| {
+                !table.masks.contains_key(column)
+                    && !masks::stays_as_it_is(AuthRows::Ids, &table.name, column)
+            })
+    })
 }
 
 /// Rows and bytes of every table of which not all goes.
@@ -285,11 +311,14 @@ fn shown_subset(plan: &Plan, clone: &ClonePlan) -> String {
     rows.insert(0, head.map(str::to_owned).to_vec());
     let whole = plan.tables.len() + 1 - rows.len();
     let title = clone.subset.as_deref().unwrap_or("as told");
-    format!(
-        "rows: {title}\n{}and all rows of {}\n",
-        table::aligned(&rows),
-        table::counted(whole as u64, "table")
-    )
+    let rest = match whole {
+        0 => String::new(),
+        whole => format!(
+            "and all rows of {}\n",
+            table::counted(whole as u64, "table")
+        ),
+    };
+    format!("rows: {title}\n{}{rest}", table::aligned(&rows))
 }
 
 /// The rules file that flag or setting names.
@@ -321,11 +350,41 @@ pub fn read_rules(settings: &Settings, flag: Option<&Path>) -> Result<(CloneRule
     Ok((rules, name.into_owned()))
 }
 
-/// The key of masks, where one is set.
-pub fn mask_key(settings: &Settings) -> Result<Option<MaskKey>> {
-    let Some(secret) = secret_of(settings, "clone.key")? else {
+/// The key of masks, where the environment or a file holds one.
+fn key_at_hand(settings: &Settings) -> Result<Option<MaskKey>> {
+    let secret = secret_of(settings, "clone.key")?;
+    secret.as_ref().map(key_of).transpose()
+}
+
+/// The key of masks, where a setting names a secret or a parameter that holds it.
+async fn key_by_name(context: &Context) -> Result<Option<MaskKey>> {
+    let settings = &context.settings;
+    let secret = settings.optional("clone.key_secret_id");
+    let parameter = settings.optional("clone.key_parameter_name");
+    if secret.is_none() && parameter.is_none() {
         return Ok(None);
+    }
+    let clients = aws::switch_clients(context).await?;
+    let found = match (&secret, &parameter) {
+        (Some(id), None) => {
+            let named = "the secret that clone.key_secret_id names";
+            towpath_switch::secret_value(&clients, id, named).await
+        }
+        (None, Some(id)) => {
+            let named = "the parameter that clone.key_parameter_name names";
+            towpath_switch::parameter_value(&clients, id, named).await
+        }
+        _ => Err(Failure::new(
+            ErrorKind::Config,
+            "clone.key_secret_id and clone.key_parameter_name are both set",
+        )
+        .hint("two keys make two populations: leave one of the two out")),
     };
+    let found = found.map_err(|failure| failure.while_doing("could not read the key of masks"));
+    key_of(&found?).map(Some)
+}
+
+fn key_of(secret: &Secret) -> Result<MaskKey> {
     let text = secret.reveal().trim();
     if text.chars().count() < SHORTEST_KEY {
         return Err(Failure::new(
@@ -334,13 +393,21 @@ pub fn mask_key(settings: &Settings) -> Result<Option<MaskKey>> {
         )
         .hint("make one with `openssl rand -hex 32`, and keep it where passwords are kept"));
     }
-    Ok(Some(MaskKey::of_secret(text.as_bytes())))
+    Ok(MaskKey::of_secret(text.as_bytes()))
 }
 
 /// What is said where a key is needed and none is set.
 pub fn no_key() -> Failure {
     Failure::new(ErrorKind::Config, "the key of masks is not set")
-        .hint("export TOWPATH_MASK_KEY=…, or name a file that holds it in TOWPATH_MASK_KEY_FILE")
+        .hint("export TOWPATH_MASK_KEY=…, which `openssl rand -base64 32` makes, or name where it is: a file in TOWPATH_MASK_KEY_FILE, a secret of Secrets Manager in TOWPATH_MASK_KEY_SECRET_ID, a parameter in TOWPATH_MASK_KEY_PARAMETER_NAME")
+}
+
+/// The source that is exported. A clone of a sealed run has none.
+fn source_of(settings: &Settings, from: Option<&str>) -> Option<String> {
+    match from {
+        Some(_) => None,
+        None => settings.url(Side::Source).ok().map(|url| url.identity()),
+    }
 }
 
 /// Who says that personal data goes as it is means accounts, too, unless a setting says otherwise.
@@ -372,7 +439,7 @@ pub fn server(settings: &Settings) -> Result<ConnectionUrl> {
     if settings.optional("target.url").is_none() && settings.optional("target.url_file").is_none() {
         return Err(
             Failure::new(ErrorKind::Config, "there is no server to make clones on").hint(
-                "export TOWPATH_CLONE_URL=postgres://… or TOWPATH_TARGET_URL, or give --to a URL",
+                "export TOWPATH_CLONE_URL=postgres://… or TOWPATH_TARGET_URL; `clone --to` takes a URL, too",
             ),
         );
     }
@@ -408,7 +475,9 @@ fn named_by_url(
         )
         .hint("leave it out there, and export TOWPATH_CLONE_PASSWORD=…"));
     }
-    let same_server = |known: &&ConnectionUrl| known.host == url.host && known.port == url.port;
+    let same_server = |known: &&ConnectionUrl| {
+        known.host.eq_ignore_ascii_case(&url.host) && known.port == url.port
+    };
     let neighbour = known.filter(same_server);
     let password = match secret_of(settings, "clone.password")? {
         Some(password) => Some(password),
@@ -528,12 +597,27 @@ fn add_subset(rules: &mut CloneRules, arguments: &CloneArguments) -> Result<()> 
     Ok(())
 }
 
+/// A sealed run has no snapshot to choose rows in: all of them would go, those of tables that the rules
+/// leave empty as well, and these are looked at by nobody.
+fn refuse_subset(rules: &CloneRules, place: &str) -> Result<()> {
+    if rules.subset.is_everything() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ErrorKind::Usage,
+        format!("--from is told, and {place} chooses rows: there is no subset of a sealed run"),
+    )
+    .hint(
+        "leave --from out, or name a rules file without roots, where, percent, limit and rows = \"none\"",
+    ))
+}
+
 /// `TABLE=CONDITION` of the command line.
 fn table_condition(text: &str) -> Result<(QualifiedName, String)> {
     // The condition may hold a value, so it is not told.
     let refuse = || {
         Failure::new(ErrorKind::Usage, "a --where is not TABLE=CONDITION")
-            .hint("such as --where 'public.orders=created_at > now() - interval ''90 days'''")
+            .hint("such as --where \"public.orders=created_at > now() - interval '90 days'\"")
     };
     let (table, rest) = leading_table(text).ok_or_else(refuse)?;
     let condition = rest

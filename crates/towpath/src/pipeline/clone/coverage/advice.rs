@@ -14,14 +14,14 @@ const IN_HINT: usize = 3;
 pub(super) fn hint(coverage: &Coverage) -> String {
     let rules = rules(coverage, IN_HINT);
     let mut hint =
-        "mask them, or allow them by name; `towpath mask check` writes rules for all of them"
+        "mask them, or allow them by name; `towpath mask check` prints rules for all of them"
             .to_owned();
     if coverage.uncovered.is_empty() {
         hint = "look at them, and then mask them, allow them, or run `towpath mask approve`"
             .to_owned();
     }
     if !rules.is_empty() {
-        hint.push_str(". In the rules file:\n");
+        hint.push_str(". In the rules file (--rules, or clone.rules):\n");
         hint.push_str(rules.trim_end());
     }
     hint

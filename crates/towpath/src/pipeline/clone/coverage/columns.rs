@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use towpath_mask::classify::{Suspicion, Wanted, by_name};
+use towpath_mask::classify::{Suspicion, Wanted, by_name, may_tell};
 use towpath_mask::resolve::{Said, said_by};
 use towpath_mask::rules::Allows;
 use towpath_model::QualifiedName;
-use towpath_model::clone_rules::WholeTable;
+use towpath_model::clone_rules::{CloneRules, WholeTable};
 use towpath_model::keys::{ColumnFacts, KeyFacts, table_named};
 use towpath_model::plan::{Plan, PlannedTable};
 use towpath_model::subset::TableSubset;
 
+use crate::pipeline::clone::order::AuthRows;
 use crate::pipeline::clone::{Order, masks};
 
 /// A column as the gate sees it.
@@ -40,13 +41,24 @@ impl fmt::Display for Column {
     }
 }
 
+/// A column that is allowed.
+#[derive(Debug)]
+pub struct Allowed {
+    /// The column.
+    pub column: Column,
+    /// The table that is allowed to have it: a partition may be allowed without the others.
+    pub table: QualifiedName,
+    /// Why.
+    pub reason: String,
+}
+
 /// Every column of which values go.
 #[derive(Debug, Default)]
 pub struct Columns {
     /// Those that are masked.
     pub masked: Vec<Column>,
-    /// Those that are allowed, with the reasons.
-    pub allowed: Vec<(Column, String)>,
+    /// Those that are allowed.
+    pub allowed: Vec<Allowed>,
     /// Those that look personal by name or type.
     pub named: Vec<(Column, Suspicion)>,
     /// The others; with the planned table that holds rows of them.
@@ -56,38 +68,53 @@ pub struct Columns {
 impl Columns {
     /// Of a plan with its masks.
     pub fn of(order: &Order, facts: &KeyFacts, plan: &Plan) -> Self {
-        let allows = Allows::of(&order.rules);
+        Self::of_tables(&order.rules, order.auth, facts, &plan.tables)
+    }
+
+    fn of_tables(
+        rules: &CloneRules,
+        auth: AuthRows,
+        facts: &KeyFacts,
+        tables: &[PlannedTable],
+    ) -> Self {
+        let allows = Allows::of(rules);
         let keys = keys(facts);
         let mut columns = Self::default();
-        let mut seen = BTreeSet::new();
-        for planned in &plan.tables {
-            if !planned.rows.is_table() || goes_without_rows(order, planned) {
+        // Each of them by itself: of a column that is allowed in one partition the others still tell.
+        let (mut masked, mut permitted) = (BTreeSet::new(), BTreeSet::new());
+        let mut named = BTreeSet::new();
+        for planned in tables {
+            if !planned.rows.is_table() || goes_without_rows(rules, planned) {
                 continue;
             }
             for (at, name) in planned.columns.iter().enumerate() {
                 let lineage = lineage(facts, &planned.name, name);
                 let column = column(facts, &keys, planned, at, lineage.last());
-                let first = seen.insert(column.place());
-                let allowed = lineage.iter().find_map(|(table, known)| {
+                let allowed = lineage.iter().rev().find_map(|(table, known)| {
                     let by_rule = allows.find(table, name).map(|rule| rule.reason.clone());
-                    by_rule.or_else(|| allowed_by_comment((*known)?))
+                    let reason = by_rule.or_else(|| allowed_by_comment((*known)?))?;
+                    Some((table.clone(), reason))
                 });
-                let stays = masks::stays_as_it_is(order.auth, &planned.name, name);
+                let stays = masks::stays_as_it_is(auth, &planned.name, name);
                 let suspicion = || {
                     lineage
                         .iter()
                         .find_map(|(table, _)| by_name(table, name, &column.wanted.base_type))
                 };
                 if planned.masks.contains_key(name) {
-                    if first {
+                    if masked.insert(column.place()) {
                         columns.masked.push(column);
                     }
-                } else if let Some(reason) = allowed {
-                    if first {
-                        columns.allowed.push((column, reason));
+                } else if let Some((table, reason)) = allowed {
+                    if permitted.insert((table.clone(), column.name.clone())) {
+                        columns.allowed.push(Allowed {
+                            column,
+                            table,
+                            reason,
+                        });
                     }
                 } else if let Some(suspicion) = suspicion().filter(|_| !stays) {
-                    if first {
+                    if named.insert(column.place()) {
                         columns.named.push((column, suspicion));
                     }
                 } else {
@@ -126,15 +153,13 @@ impl Columns {
         unknown.filter(move |column| seen.insert((&column.table, &column.name)))
     }
 
-    /// Every column there is, each once.
-    pub fn all(&self) -> impl Iterator<Item = &Column> {
-        let allowed = self.allowed.iter().map(|(column, _)| column);
+    /// Every column there is, and whether it is masked.
+    pub fn all(&self) -> impl Iterator<Item = (&Column, bool)> {
+        let allowed = self.allowed.iter().map(|it| &it.column);
         let named = self.named.iter().map(|(column, _)| column);
-        self.masked
-            .iter()
-            .chain(allowed)
-            .chain(named)
-            .chain(self.open())
+        let masked = self.masked.iter().map(|column| (column, true));
+        let others = allowed.chain(named).chain(self.open());
+        masked.chain(others.map(|column| (column, false)))
     }
 }
 
@@ -142,23 +167,7 @@ impl Column {
     /// Whether what stands in it may tell of somebody. Numbers and times say nothing alone, and the
     /// statements of migrations are the project's own: secrets in them have a check for themselves.
     fn may_tell(&self) -> bool {
-        if self.table.schema == "supabase_migrations" {
-            return false;
-        }
-        let name = self.wanted.base_type.trim_end_matches("[]");
-        let name = name.split('(').next().unwrap_or_default().trim_end();
-        matches!(
-            name.rsplit('.').next().unwrap_or_default(),
-            "text"
-                | "character varying"
-                | "character"
-                | "name"
-                | "citext"
-                | "json"
-                | "jsonb"
-                | "xml"
-                | "hstore"
-        )
+        self.table.schema != "supabase_migrations" && may_tell(&self.wanted.base_type)
     }
 }
 
@@ -243,12 +252,84 @@ fn length_of(base_type: &str) -> Option<u32> {
 }
 
 /// Whether no row of a table goes, whatever is in it.
-fn goes_without_rows(order: &Order, planned: &PlannedTable) -> bool {
+fn goes_without_rows(rules: &CloneRules, planned: &PlannedTable) -> bool {
     let by_rule = || {
-        order.rules.subset.tables.iter().any(|rule| {
+        rules.subset.tables.iter().any(|rule| {
             rule.rows == Some(WholeTable::None)
                 && table_named(&rule.table).as_ref() == Some(&planned.name)
         })
     };
     planned.subset == Some(TableSubset::Empty) || by_rule()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use towpath_model::TableId;
+    use towpath_model::keys::TableFacts;
+
+    use super::*;
+
+    fn planned(name: &QualifiedName) -> PlannedTable {
+        serde_json::from_value(json!({
+            "id": TableId::of(name), "name": name, "columns": ["email"], "key": [],
+            "types": ["text"], "format": "csv", "bytes": 0, "estimated_rows": 0,
+            "force_row_security": false, "chunks": [],
+        }))
+        .unwrap()
+    }
+
+    /// Columns that look personal, and tables that are allowed to have them.
+    fn told(rules: &str) -> (Vec<String>, Vec<String>) {
+        let parent = QualifiedName::new("public", "visits");
+        let partitions = ["visits_1", "visits_2"].map(|it| QualifiedName::new("public", it));
+        let mut facts = KeyFacts::default();
+        for table in partitions.iter().chain([&parent]) {
+            let column = ColumnFacts {
+                name: "email".to_owned(),
+                type_name: "text".to_owned(),
+                base_type: "text".to_owned(),
+                ..ColumnFacts::default()
+            };
+            let is_parent = *table == parent;
+            let table_facts = TableFacts {
+                columns: vec![column],
+                parents: (!is_parent).then(|| parent.clone()).into_iter().collect(),
+                is_partitioned: is_parent,
+                ..TableFacts::default()
+            };
+            facts.tables.insert(table.clone(), table_facts);
+        }
+        let tables: Vec<PlannedTable> = partitions.iter().map(planned).collect();
+        let rules = towpath_mask::rules::parse(rules, "rules.toml").unwrap();
+        let columns = Columns::of_tables(&rules, AuthRows::Ids, &facts, &tables);
+        (
+            columns.named.iter().map(|(it, _)| it.to_string()).collect(),
+            columns
+                .allowed
+                .iter()
+                .map(|it| it.table.to_string())
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn what_one_partition_may_have_the_others_may_not() {
+        let rule = |table: &str| {
+            format!("[[allow]]\ntable = \"{table}\"\ncolumn = \"email\"\nreason = \"ours\"\n")
+        };
+        let parent = "public.visits.email".to_owned();
+        assert_eq!(told(""), (vec![parent.clone()], vec![]));
+        for partition in ["visits_1", "visits_2"] {
+            let allowed = format!("public.{partition}");
+            assert_eq!(
+                told(&rule(partition)),
+                (vec![parent.clone()], vec![allowed])
+            );
+        }
+        // Of the whole table is of all its partitions, and told once.
+        for all in ["visits", "visit*"] {
+            assert_eq!(told(&rule(all)), (vec![], vec!["public.visits".to_owned()]));
+        }
+    }
 }

@@ -14,16 +14,20 @@ use super::columns::Column;
 /// The version that is written and read.
 const VERSION: u32 = 1;
 
+/// What stands behind the type of a column that was masked; no type is written like this.
+const MASKED: &str = ", masked";
+
 /// What people read first in the file.
-const HEAD: &str = "# Columns that were there when the masks were approved, with their types. Written by\n\
-                    # `towpath mask approve`; belongs beside the rules file, in the repository.\n";
+const HEAD: &str = "# Columns that were there when the masks were approved, with their types, and which of them\n\
+                    # were masked. Written by `towpath mask approve`; belongs beside the rules file, in the\n\
+                    # repository.\n";
 
 /// Approved columns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Approved {
     version: u32,
-    /// Types by table and column.
+    /// Types by table and column, and [`MASKED`] behind those that were masked.
     #[serde(default)]
     tables: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -33,6 +37,8 @@ pub struct Approved {
 pub enum Change {
     /// It was not there.
     New,
+    /// It was masked: somebody has changed the rules.
+    Unmasked,
     /// It was of this type.
     Type {
         /// As approved.
@@ -46,6 +52,7 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::New => f.write_str("it was not there when the masks were approved"),
+            Self::Unmasked => f.write_str("it was masked when the masks were approved"),
             Self::Type { was, is } => {
                 write!(
                     f,
@@ -105,13 +112,17 @@ impl Approved {
     }
 
     /// Of these columns.
-    pub fn of<'c>(columns: impl Iterator<Item = &'c Column>) -> Self {
+    pub fn of<'c>(columns: impl Iterator<Item = (&'c Column, bool)>) -> Self {
         let mut tables: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-        for column in columns {
+        for (column, is_masked) in columns {
+            let told = match is_masked {
+                true => format!("{}{MASKED}", column.type_name),
+                false => column.type_name.clone(),
+            };
             tables
                 .entry(column.table.to_string())
                 .or_default()
-                .insert(column.name.clone(), column.type_name.clone());
+                .insert(column.name.clone(), told);
         }
         Self {
             version: VERSION,
@@ -124,16 +135,19 @@ impl Approved {
         self.tables.values().map(BTreeMap::len).sum()
     }
 
-    /// What is new about a column, if anything is.
+    /// What is new about a column that is neither masked nor allowed, if anything is.
     pub fn change(&self, column: &Column) -> Option<Change> {
         let table = self.tables.get(&column.table.to_string());
-        match table.and_then(|columns| columns.get(&column.name)) {
-            None => Some(Change::New),
-            Some(was) if *was != column.type_name => Some(Change::Type {
+        let Some(was) = table.and_then(|columns| columns.get(&column.name)) else {
+            return Some(Change::New);
+        };
+        match was.strip_suffix(MASKED) {
+            Some(_) => Some(Change::Unmasked),
+            None if *was != column.type_name => Some(Change::Type {
                 was: was.clone(),
                 is: column.type_name.clone(),
             }),
-            Some(_) => None,
+            None => None,
         }
     }
 
@@ -195,11 +209,15 @@ mod tests {
             column("users", "id", "uuid"),
             column("odd \"name\".x", "é\n=\u{7f}", "text"),
         ];
-        let approved = Approved::of(columns.iter());
+        let masked = column("users", "mail", "text");
+        let all = columns.iter().map(|column| (column, false));
+        let approved = Approved::of(all.chain([(&masked, true)]));
         let read = Approved::parse(&approved.render()).unwrap();
         assert_eq!(read, approved);
-        assert_eq!(read.len(), 2);
+        assert_eq!(read.len(), 3);
         assert!(columns.iter().all(|column| read.change(column).is_none()));
+        // A rule that is gone has left a column open that nobody has approved as such.
+        assert_eq!(read.change(&masked), Some(Change::Unmasked));
         assert_eq!(
             read.change(&column("users", "phone", "text")),
             Some(Change::New)

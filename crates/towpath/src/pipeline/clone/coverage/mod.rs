@@ -172,10 +172,10 @@ impl Coverage {
         self.allowed = columns
             .allowed
             .iter()
-            .map(|(column, reason)| AllowedColumn {
-                table: column.table.clone(),
-                column: column.name.clone(),
-                reason: reason.clone(),
+            .map(|allowed| AllowedColumn {
+                table: allowed.table.clone(),
+                column: allowed.column.name.clone(),
+                reason: allowed.reason.clone(),
                 hits: 0,
             })
             .collect();

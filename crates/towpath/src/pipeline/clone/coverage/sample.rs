@@ -10,9 +10,6 @@ use towpath_postgres::Session;
 
 use super::columns::{Column, Columns};
 
-/// Values of a column that are looked at in one place, NULLs left out.
-pub(super) const VALUES: usize = 200;
-
 /// Characters of a value that are looked at.
 pub(super) const CHARACTERS: usize = 2000;
 

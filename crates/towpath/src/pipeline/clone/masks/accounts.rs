@@ -56,9 +56,14 @@ pub(super) fn is_emptied(auth: AuthRows, table: &QualifiedName) -> bool {
         }
 }
 
+/// Whether a table is the one of accounts.
+pub fn is_of_users(table: &QualifiedName) -> bool {
+    table.schema == SCHEMA && table.name == USERS
+}
+
 /// Whether a column of schema `auth` goes as it is although all else is masked.
 pub fn stays_as_it_is(auth: AuthRows, table: &QualifiedName, column: &str) -> bool {
-    auth == AuthRows::Ids && table.schema == SCHEMA && table.name == USERS && STAY.contains(&column)
+    auth == AuthRows::Ids && is_of_users(table) && STAY.contains(&column)
 }
 
 /// What the setting makes of the tables of a plan.
@@ -167,7 +172,7 @@ fn cut(accounts: &mut Accounts, facts: &KeyFacts, tables: &[PlannedTable], refer
                 table.name.clone(),
                 column.name.clone(),
                 format!(
-                    "{} refers to {} by {}, of which no row goes, and the rules give it another mask than null: use clone.auth = \"ids\" or \"masked\", or mask it with null",
+                    "{} refers to {} by {}, of which no row goes, and the rules give it another mask than null, or none in some rows: use clone.auth = \"ids\" or \"masked\", or mask it with null",
                     shown(&table.name, &column.name),
                     reference.parent,
                     reference.name
@@ -219,6 +224,7 @@ mod tests {
             is_full,
             condition: None,
             is_declared: false,
+            is_period: false,
         }
     }
 
@@ -333,11 +339,14 @@ mod tests {
             super::super::resolved(&rules, "rules.toml", AuthRows::None, &facts, &tables).refusals
         };
         assert_eq!(rules("null"), Vec::<String>::new());
-        assert!(
-            rules("uuid")
-                .iter()
-                .any(|why| why.contains("another mask than null"))
-        );
+        for other in [
+            "uuid",
+            "null\"\nwhen = { column = \"x\", is = [\"a\"] }\ndomain = \"d",
+        ] {
+            let found = rules(other);
+            let is_told = |why: &String| why.contains("another mask than null");
+            assert!(found.iter().any(is_told), "{other}: {found:?}");
+        }
         // With their ids there, nothing is cut.
         assert!(of(AuthRows::Ids, &facts, &tables).must_be_null.is_empty());
     }

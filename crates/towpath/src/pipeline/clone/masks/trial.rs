@@ -29,6 +29,10 @@ const PAGES: u32 = 200;
 /// Bytes of a page.
 const PAGE: u32 = 8192;
 
+/// Bytes of a row's columns that are read, at most: a hundred photographs in hexadecimal digits are more
+/// than a process has room for.
+const ROW_BYTES: u32 = 256 * 1024;
+
 /// Masks a sample of rows and lets the source say whether its types, domains and checks take them.
 /// Nothing is written, and the transaction, which holds the snapshot, survives what fails.
 pub async fn try_constraints(
@@ -68,6 +72,7 @@ pub async fn try_constraints(
             trial.checks(session, &checks, &mut refusals).await?;
         }
     }
+    session.use_search_path("").await?;
     refuse(&order.rules_place, &refusals)
 }
 
@@ -82,7 +87,8 @@ fn is_any_text(mask: &PlannedMask) -> bool {
     mask.transformer == Transformer::Null || mask.base_type == "text"
 }
 
-/// A row of the source: where it is, and its columns in the text form that rows travel in.
+/// A row of the source: where it is, and in the text form that rows travel in those of its columns that
+/// masks look at.
 #[derive(Deserialize)]
 struct Sampled {
     place: String,
@@ -140,7 +146,8 @@ impl<'t> Trial<'t> {
                     mask.max_chars.filter(|_| !is_array)
                 });
                 if let (Some(room), Some(text)) = (room, became.as_str())
-                    && text.trim_end().chars().count() > usize::try_from(room).unwrap_or(usize::MAX)
+                    && text.trim_end_matches(' ').chars().count()
+                        > usize::try_from(room).unwrap_or(usize::MAX)
                     && !too_long.contains(column)
                 {
                     too_long.push(*column);
@@ -385,23 +392,36 @@ fn apply(mask: &ColumnMask, row: &Sampled, at: usize) -> Result<Option<Value>> {
     })
 }
 
+/// An expression as the text that masks see. `format` gives what a type's output function does, which
+/// is what COPY gives, too; a cast to text does not: booleans, blanks of `character`.
+pub fn as_it_travels(value: &str) -> String {
+    // A row value with a NULL in it is neither NULL nor not, but distinct from it.
+    format!("case when {value} is distinct from null then pg_catalog.format('%s', {value}) end")
+}
+
 /// Rows from all over a table, the same ones in every trial.
 async fn sample(session: &mut Session, table: &PlannedTable) -> Result<Vec<Sampled>> {
-    // `format` gives what a type's output function does, which is what COPY gives, too; a cast to text
-    // does not: booleans, blanks of `character`.
+    let value = |column: &String| match table.expressions.get(column) {
+        None => format!("t.{}", quote_identifier(column)),
+        Some(expression) => format!("({expression})"),
+    };
+    let is_read = |column: &String| {
+        let mut masks = table.masks.iter();
+        masks.any(|(masked, mask)| masked == column || mask.reads.contains_key(column))
+    };
     let fields: Vec<String> = table
         .columns
         .iter()
-        .map(|column| {
-            let value = match table.expressions.get(column) {
-                None => format!("t.{}", quote_identifier(column)),
-                Some(expression) => format!("({expression})"),
-            };
-            // A row value with a NULL in it is neither NULL nor not, but distinct from it.
-            format!(
-                "case when {value} is distinct from null then pg_catalog.format('%s', {value}) end"
-            )
+        .map(|column| match is_read(column) {
+            true => as_it_travels(&value(column)),
+            false => "null".to_owned(),
         })
+        .collect();
+    let sizes: Vec<String> = table
+        .columns
+        .iter()
+        .filter(|column| is_read(column))
+        .map(|column| format!("coalesce(pg_catalog.pg_column_size({}), 0)", value(column)))
         .collect();
     let name = table.name.quoted();
     let sql = format!(
@@ -411,10 +431,12 @@ async fn sample(session: &mut Session, table: &PlannedTable) -> Result<Vec<Sampl
                 tablesample system (least(100, {PAGES}00.0 * {PAGE}
                     / greatest(pg_catalog.pg_relation_size({}::pg_catalog.regclass), 1)))
                 repeatable (1)
+          where {} operator(pg_catalog.<=) {ROW_BYTES}
           order by pg_catalog.md5(t.ctid::pg_catalog.text)
           limit {ROWS}",
         fields.join(", "),
-        quote_literal(&name)
+        quote_literal(&name),
+        sizes.join(" operator(pg_catalog.+) ")
     );
     session.fetch(&sql, &[]).await.map_err(|failure: Failure| {
         failure.while_doing(format!("could not read a sample of {}", table.name))

@@ -1,4 +1,5 @@
 use clap::Parser;
+use towpath_model::clone::AllowedColumn;
 
 use super::*;
 use crate::arguments::{Arguments, Command};
@@ -95,8 +96,44 @@ fn a_url_names_the_server_and_never_the_password() {
 }
 
 #[test]
+fn an_order_for_another_source_is_another_order() {
+    let of = |source: &str, from: Option<&str>| {
+        let pairs = [("source.url", source), ("target.url", TARGET)];
+        let order = Order {
+            destination: destination(&settings(&[]), "staging").unwrap(),
+            from: from.map(|run| run.parse().unwrap()),
+            source: source_of(&Settings::of_texts(&pairs, Path::new("/nowhere")), from),
+            rules: CloneRules::default(),
+            rules_place: String::new(),
+            rules_file: None,
+            key: None,
+            unmasked: true,
+            auth: AuthRows::None,
+            sequences: CloneSequences::Carry,
+            reuse: true,
+            residual: true,
+            keep: 1,
+            anew: false,
+            dry_run: false,
+            yes: true,
+        };
+        order.digest().unwrap()
+    };
+    let (one, two) = (
+        SOURCE,
+        "postgres://postgres:s3cret@source.example:5432/other",
+    );
+    assert_ne!(of(one, None), of(two, None));
+    // The password may have changed in between, and a sealed run has nothing to do with the source.
+    let again = SOURCE.replace("s3cret", "hunter2");
+    assert_eq!(of(one, None), of(&again, None));
+    let from = Some("20260101-0a1b2c3d");
+    assert_eq!(of(one, from), of(two, from));
+}
+
+#[test]
 fn a_key_is_long_or_refused_and_never_told() {
-    let of = |key: &str| mask_key(&settings(&[("clone.key", key)]));
+    let of = |key: &str| key_at_hand(&settings(&[("clone.key", key)]));
     assert!(of("").unwrap().is_none());
     let short = of("hunter2 hunter2").unwrap_err();
     assert_eq!(short.kind(), ErrorKind::Config);
@@ -116,6 +153,68 @@ fn who_says_that_nothing_is_masked_means_accounts_as_well() {
     assert_eq!(keep(&settings(&[("clone.keep", "0")]), None).unwrap(), 0);
     assert_eq!(keep(&settings(&[]), Some(3)).unwrap(), 3);
     assert!(keep(&settings(&[("clone.keep", "-1")]), None).is_err());
+}
+
+#[test]
+fn a_sealed_run_goes_whole_and_rules_that_say_otherwise_are_refused() {
+    let of = |text: &str| {
+        let rules = rules::parse(text, "rules.toml").unwrap();
+        refuse_subset(&rules, "rules.toml")
+    };
+    for part in [
+        "[[subset.table]]\ntable = \"audit\"\nrows = \"none\"",
+        "[[subset.table]]\ntable = \"audit\"\nwhere = \"true\"",
+        "[subset]\npercent = 5",
+        "[subset]\nlimit = 5",
+        "[subset]\nroots = [\"audit\"]",
+    ] {
+        let failure = of(part).unwrap_err();
+        assert_eq!(failure.kind(), ErrorKind::Usage);
+        assert!(failure.to_string().contains("rules.toml"), "{failure}");
+    }
+    of("[subset]\nseed = \"s\"\n[[subset.table]]\ntable = \"t\"\nrows = \"all\"").unwrap();
+}
+
+#[test]
+fn users_are_said_to_go_with_their_ids_alone_only_if_they_do() {
+    let of = |schema: &str, columns: &[&str], masked: &[&str]| {
+        let name = QualifiedName::new(schema, "users");
+        let mask = serde_json::json!({
+            "transformer": {"with": "null"}, "domain": "d", "base_type": "text",
+            "uniqueness": "lossy", "origin": "clone.auth",
+        });
+        let masks: serde_json::Map<_, _> = masked
+            .iter()
+            .map(|column| ((*column).to_owned(), mask.clone()))
+            .collect();
+        let table = serde_json::json!({
+            "id": towpath_model::TableId::of(&name), "name": name, "columns": columns, "key": [],
+            "types": [], "masks": masks, "format": "binary", "bytes": 0, "estimated_rows": 0,
+            "force_row_security": false, "chunks": [],
+        });
+        is_more_than_ids(&[serde_json::from_value(table).unwrap()])
+    };
+    assert!(!of("auth", &["id", "created_at", "email"], &["email"]));
+    assert!(of("auth", &["id", "email", "phone"], &["email"]));
+    assert!(!of("public", &["id", "email"], &[]));
+}
+
+#[test]
+fn the_plan_names_what_goes_as_it_is_whoever_let_it() {
+    let mut coverage = Coverage::default();
+    for (column, reason) in [("E-Mail", "says its comment"), ("phone", "")] {
+        coverage.allowed.push(AllowedColumn {
+            table: QualifiedName::new("public", "shops"),
+            column: column.to_owned(),
+            reason: reason.to_owned(),
+            hits: 0,
+        });
+    }
+    assert_eq!(
+        shown_allowed(&coverage),
+        "goes as it is: public.shops.\"E-Mail\" (says its comment)\n\
+         goes as it is: public.shops.phone\n"
+    );
 }
 
 fn subset(more: &[&str]) -> Result<CloneRules> {
@@ -177,4 +276,10 @@ fn the_command_line_adds_to_the_rules() {
         assert_eq!(failure.kind(), ErrorKind::Usage, "{bad:?}");
         assert!(!format!("{failure:?}").contains("hunter2"));
     }
+    // What the hint shows can be pasted: in a shell, two single quotes within single ones are none.
+    let failure = subset(&["--where", "t"]).unwrap_err();
+    let example = failure.find_hint().unwrap().split('"').nth(1).unwrap();
+    let rules = subset(&["--where", example]).unwrap();
+    let condition = rules.subset.tables[1].condition.as_deref().unwrap();
+    assert!(condition.ends_with("interval '90 days'"), "{condition}");
 }
