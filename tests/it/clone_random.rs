@@ -38,7 +38,6 @@ const MASKS: &str = r#"
                when type in ('text', 'character varying') and "unique" then 'with = "format-preserving"'
                when "unique" then null
                when type in ('text', 'character varying') then 'with = "redact"'
-               when type = 'character varying' then 'with = "format-preserving"'
                when type in ('smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision')
                    then 'with = "noise"' || E'\n' || 'percent = 30.0'
                when type in ('date', 'timestamp without time zone', 'timestamp with time zone')

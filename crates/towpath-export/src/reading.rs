@@ -1,11 +1,9 @@
 //! The COPY statement of a chunk.
 
-use std::fmt::Write;
-
 use towpath_model::digest::RunKey;
 use towpath_model::name::{quote_identifier, quote_literal};
 use towpath_model::plan::{Format, OidRange, PageRange, PlannedChunk, PlannedTable, RowSource};
-use towpath_model::subset::{KeptRows, TableSubset};
+use towpath_model::subset::{KeptRows, TableSubset, tid_array};
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_postgres::Session;
 
@@ -26,7 +24,7 @@ pub(crate) async fn begin_reading(
     if let Which::Placed(places) = which {
         // A setting that ends with the transaction: nothing is written, and no value comes back.
         let hold = "select pg_catalog.left(pg_catalog.set_config($1, $2, true), 0)";
-        session.scalar(hold, &[PLACES, &array_of(places)]).await?;
+        session.scalar(hold, &[PLACES, &tid_array(places)]).await?;
     }
     Ok(copy_statement(table, chunk, which, &context.key))
 }
@@ -47,7 +45,7 @@ fn which_rows<'k>(
     chunk: &PlannedChunk,
 ) -> Result<Which<'k>> {
     match (table.subset, kept.of(&table.id)) {
-        (None, _) => Ok(Which::All),
+        (None, None) => Ok(Which::All),
         (Some(TableSubset::Empty), _) => Ok(Which::None),
         (Some(TableSubset::Kept { .. }), Some(rows)) => Ok(match rows.within(chunk.pages) {
             [] => Which::None,
@@ -57,20 +55,11 @@ fn which_rows<'k>(
             ErrorKind::Internal,
             format!("no rows of {} were chosen", table.name),
         )),
+        (None, Some(_)) => Err(Failure::new(
+            ErrorKind::Internal,
+            format!("rows of {} were chosen, and all are planned", table.name),
+        )),
     }
-}
-
-/// Places as the text of an array of `tid`.
-fn array_of(places: &[u64]) -> String {
-    let mut text = String::with_capacity(places.len() * 16);
-    for place in places {
-        let before = if text.is_empty() { '{' } else { ',' };
-        let (page, number) = (place >> 16, place & 0xffff);
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{before}\"({page},{number})\"");
-    }
-    text.push('}');
-    text
 }
 
 /// `COPY (select …) to stdout` of one chunk: named columns, this relation only (an inheritance
@@ -118,10 +107,12 @@ fn table_query(table: &PlannedTable, chunk: &PlannedChunk, which: Which<'_>) -> 
     )
 }
 
-/// Read by a Tid Scan, which sorts the places and fetches no page besides theirs.
+/// Read by a Tid Scan, which sorts the places and fetches no page besides theirs. A table of a few
+/// pages may be read from its beginning to its end all the same: the subquery is computed once, and
+/// without it the text would be taken apart for every row.
 fn placed_filter() -> String {
     format!(
-        " where ctid = any (pg_catalog.current_setting({})::pg_catalog.tid[])",
+        " where ctid = any ((select pg_catalog.current_setting({})::pg_catalog.tid[])::pg_catalog.tid[])",
         quote_literal(PLACES)
     )
 }
@@ -273,7 +264,13 @@ mod tests {
         assert_eq!(which(&slice(0, Some(10))), Which::Placed(&places[..2]));
         assert_eq!(which(&slice(10, None)), Which::Placed(&places[2..]));
         assert_eq!(which(&slice(1, Some(9))), Which::None);
-        assert_eq!(array_of(&places[..2]), "{\"(0,7)\",\"(9,65535)\"}");
+        let read = table_query(&table, &slice(10, None), Which::Placed(&places[2..]));
+        assert!(read.contains("= any ((select pg_catalog.current_setting('towpath.places')"));
+        table.subset = None;
+        assert!(
+            which_rows(&rows, &table, &slice(0, None)).is_err(),
+            "some are not all"
+        );
         table.subset = Some(TableSubset::Empty);
         assert_eq!(
             which_rows(&rows, &table, &slice(0, None)).unwrap(),

@@ -259,20 +259,30 @@ impl fmt::Display for AccessDifference {
 impl AccessProof {
     /// One line for people: how much was compared.
     pub fn summary(&self) -> String {
+        let counted = |count: u64, noun: &str| match count {
+            1 => format!("1 {noun}"),
+            count => format!("{count} {noun}s"),
+        };
+        let sets = match self.visible_sets {
+            1 => "1 set of visible rows".to_owned(),
+            sets => format!("{sets} sets of visible rows"),
+        };
         let mut line = format!(
-            "{} subjects in {} roles, {} relations, {} sets of visible rows, {} writes {}",
-            self.subjects.len(),
-            self.roles.len(),
-            self.relations,
-            self.visible_sets,
-            self.writes,
+            "{} in {}, {}, {sets}, {} {}",
+            counted(self.subjects.len() as u64, "subject"),
+            counted(self.roles.len() as u64, "role"),
+            counted(self.relations, "relation"),
+            counted(self.writes, "write"),
             match self.write_attempts {
                 WriteAttempts::Explain => "explained",
                 WriteAttempts::RollBack => "tried and rolled back",
             },
         );
         if self.empty > 0 {
-            line.push_str(&format!("; {} relations are empty", self.empty));
+            line.push_str(&format!(
+                "; {} without rows",
+                counted(self.empty, "relation")
+            ));
         }
         if !self.sampled.is_empty() {
             line.push_str(&format!("; {} looked at in part", self.sampled.len()));

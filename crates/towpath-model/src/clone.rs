@@ -13,6 +13,9 @@ use crate::rehearsal::MadeRole;
 /// What names of databases begin with that a clone is built in, or that are kept after it.
 const ASIDE: &str = "towpath_clone_";
 
+/// What tokens, keys and passwords look like.
+const SECRET: &str = "secret";
+
 /// What the mark of a clone begins with, before its JSON.
 const MARK: &str = "towpath clone: ";
 
@@ -147,16 +150,32 @@ pub struct CloneMark {
     pub snapshot_at: Option<String>,
 }
 
+/// Version of marks that is written and read.
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Versioned<M> {
+    v: u32,
+    #[serde(flatten)]
+    mark: M,
+}
+
 impl CloneMark {
     /// As a comment.
     pub fn render(&self) -> String {
-        let fields = serde_json::to_string(self).unwrap_or_default();
+        let versioned = Versioned {
+            v: VERSION,
+            mark: self,
+        };
+        let fields = serde_json::to_string(&versioned).unwrap_or_default();
         format!("{MARK}{fields}")
     }
 
-    /// Reads a comment; nothing when it is not such a mark.
+    /// Reads a comment; nothing when it is not such a mark, or one of a later version: what this one
+    /// does not know it would drop, writing the next.
     pub fn parse(comment: &str) -> Option<Self> {
-        serde_json::from_str(comment.strip_prefix(MARK)?).ok()
+        let versioned: Versioned<Self> = serde_json::from_str(comment.strip_prefix(MARK)?).ok()?;
+        (versioned.v == VERSION).then_some(versioned.mark)
     }
 
     /// What its database is called in this state.
@@ -282,7 +301,7 @@ pub enum CloneFinding {
         place: String,
         /// Column, where there is one.
         column: String,
-        /// What they look like: `e-mail`, `telephone`, `IBAN`, `secret`.
+        /// What they look like: `e-mail`, `number`, `IBAN`, `name`, `secret`.
         looks_like: String,
         /// How many.
         values: u64,
@@ -302,30 +321,102 @@ impl fmt::Display for CloneFinding {
                 table,
                 column,
                 rows,
-            } => write!(
-                f,
-                "table {table}: {rows} values of masked column {column} are what they were"
-            ),
+            } => match rows {
+                1 => write!(
+                    f,
+                    "table {table}: 1 value of masked column {column} is what it was"
+                ),
+                rows => write!(
+                    f,
+                    "table {table}: {rows} values of masked column {column} are what they were"
+                ),
+            },
             Self::Dangling {
                 reference,
                 table,
                 rows,
-            } => write!(f, "table {table}: {rows} rows of {reference} lead nowhere"),
-            Self::Duplicate { key, table, values } => {
-                write!(
+            } => match rows {
+                1 => write!(f, "table {table}: 1 row of {reference} leads nowhere"),
+                rows => write!(f, "table {table}: {rows} rows of {reference} lead nowhere"),
+            },
+            Self::Duplicate { key, table, values } => match values {
+                1 => write!(f, "table {table}: 1 value of {key} is there more than once"),
+                values => write!(
                     f,
                     "table {table}: {values} values of {key} are there more than once"
-                )
-            }
+                ),
+            },
             Self::Original {
                 place,
                 column,
                 looks_like,
                 values,
-            } => write!(
-                f,
-                "{place}: {values} values of {column} look like {looks_like} and are the source's own"
-            ),
+            } => {
+                let (count, look, are) = match values {
+                    1 => ("1 value".to_owned(), "looks", "is"),
+                    values => (format!("{values} values"), "look", "are"),
+                };
+                write!(f, "{place}: {count} of {column} {look} like {looks_like}")?;
+                // What opens doors must not stand there, whoever it was made for.
+                match looks_like == SECRET {
+                    true => Ok(()),
+                    false => write!(f, " and {are} the source's own"),
+                }
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_are_told_of_one_and_of_many() {
+        let table = QualifiedName::new("public", "t");
+        let of = |count: u64, looks_like: &str| {
+            let found = [
+                CloneFinding::Unchanged {
+                    table: table.clone(),
+                    column: "c".to_owned(),
+                    rows: count,
+                },
+                CloneFinding::Dangling {
+                    reference: "r".to_owned(),
+                    table: table.clone(),
+                    rows: count,
+                },
+                CloneFinding::Duplicate {
+                    key: "k".to_owned(),
+                    table: table.clone(),
+                    values: count,
+                },
+                CloneFinding::Original {
+                    place: "public.t".to_owned(),
+                    column: "c".to_owned(),
+                    looks_like: looks_like.to_owned(),
+                    values: count,
+                },
+            ];
+            found.map(|it| it.to_string())
+        };
+        assert_eq!(
+            of(1, "e-mail"),
+            [
+                "table public.t: 1 value of masked column c is what it was",
+                "table public.t: 1 row of r leads nowhere",
+                "table public.t: 1 value of k is there more than once",
+                "public.t: 1 value of c looks like e-mail and is the source's own",
+            ]
+        );
+        assert_eq!(
+            of(2, "secret"),
+            [
+                "table public.t: 2 values of masked column c are what they were",
+                "table public.t: 2 rows of r lead nowhere",
+                "table public.t: 2 values of k are there more than once",
+                "public.t: 2 values of c look like secret",
+            ]
+        );
     }
 }

@@ -145,9 +145,10 @@ pub enum WholeTable {
 }
 
 impl SubsetRules {
-    /// Whether every row of every table goes.
+    /// Whether every row of every table goes. Roots alone choose: all of them, and what belongs to them.
     pub fn is_everything(&self) -> bool {
-        self.percent.is_none()
+        self.roots.is_empty()
+            && self.percent.is_none()
             && self.limit.is_none()
             && self.tables.iter().all(|table| {
                 table.condition.is_none()

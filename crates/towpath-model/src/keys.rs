@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::name::QualifiedName;
 
-pub use declared::{condition_sql, declared, idle, leading_table, table_named};
+pub use declared::{condition_of, declared, idle, leading_table, table_named};
 
 /// A column as masks and subsets see it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,10 +20,14 @@ pub struct ColumnFacts {
     pub type_name: String,
     /// The type below all domains; `enum` for an enum.
     pub base_type: String,
+    /// Of an enum its labels, in order.
+    pub labels: Vec<String>,
     /// It takes no NULL, by itself or by a domain.
     pub not_null: bool,
     /// It is generated, and copied by nobody.
     pub generated: bool,
+    /// Of a generated column those that it is computed of, as far as they could be told.
+    pub computed_of: Vec<String>,
     /// Comment.
     pub comment: Option<String>,
 }
@@ -47,6 +51,9 @@ pub struct Reference {
     pub condition: Option<String>,
     /// Declared by the rules: no constraint holds it.
     pub is_declared: bool,
+    /// The last column of either side is a period, which several rows of the parent may cover
+    /// together (since PostgreSQL 18).
+    pub is_period: bool,
 }
 
 /// What must be unique: a primary key, a unique or exclusion constraint, or a unique index.
@@ -58,6 +65,8 @@ pub struct UniqueKey {
     pub table: QualifiedName,
     /// Columns that take part, within expressions, too.
     pub columns: Vec<String>,
+    /// Those of them that are in expressions or in its condition only.
+    pub within: Vec<String>,
     /// Holds by an exclusion constraint: what is equal is not for towpath to say.
     pub is_exclusion: bool,
     /// `NULLS NOT DISTINCT`: one NULL is as much as it takes.

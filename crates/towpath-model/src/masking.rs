@@ -156,7 +156,7 @@ pub enum Transformer {
     Json {
         /// Rules; of several that match a value the first one counts.
         rules: Vec<JsonRule>,
-        /// Strings that no rule names: `keep`, `redact` or `scrub`.
+        /// Strings and numbers that no rule names: `keep`, `redact` or `scrub`.
         #[serde(default)]
         rest: JsonRest,
     },
@@ -177,16 +177,16 @@ pub enum Transformer {
     EmptyBytes,
 }
 
-/// What becomes of strings in JSON that no rule names.
+/// What becomes of strings and numbers in JSON that no rule names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JsonRest {
     /// They stay.
     #[default]
     Keep,
-    /// They are redacted.
+    /// Strings are redacted; numbers become others of as many digits.
     Redact,
-    /// They are scrubbed.
+    /// Strings are scrubbed, numbers stay.
     Scrub,
 }
 

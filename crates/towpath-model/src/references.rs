@@ -18,7 +18,6 @@ const FAMILIES: [&[&str]; 3] = [
         "numeric",
         "real",
         "double precision",
-        "oid",
     ],
     &["text", "character varying", "character", "name"],
     &[
@@ -68,20 +67,28 @@ pub fn from_item(table: &QualifiedName, facts: &KeyFacts) -> String {
 ///
 /// The operator is found by the search path; see [`search_path`]. Declared references may lead from
 /// one type to another that it cannot be compared with, a polymorphic `text` to a `uuid`: texts are
-/// compared then.
+/// compared then. A period refers to every row whose period it overlaps: each may be one of those
+/// that cover it.
 pub fn meets(reference: &Reference, facts: &KeyFacts) -> String {
     let columns = reference
         .child_columns
         .iter()
         .zip(&reference.parent_columns);
-    let parts: Vec<String> = (1..)
+    let parts: Vec<String> = (1_usize..)
         .zip(columns)
         .map(|(no, (child, parent))| {
             let child = column(facts, &reference.child, child);
             let parent = column(facts, &reference.parent, parent);
-            match reference.is_declared && !compare(child, parent) {
-                true => format!("c.k{no}::pg_catalog.text = p.k{no}::pg_catalog.text"),
-                false => format!("c.k{no} = p.k{no}"),
+            if reference.is_declared && !compare(child, parent) {
+                format!("c.k{no}::pg_catalog.text = p.k{no}::pg_catalog.text")
+            } else if reference.is_period && no == reference.child_columns.len() {
+                format!("c.k{no} operator(pg_catalog.&&) p.k{no}")
+            } else if !reference.is_declared && is_padded(parent) && !is_padded(child) {
+                // The key's own equality, for which blanks at the end are nothing. Between the two
+                // types the server would choose that of texts.
+                format!("c.k{no}::pg_catalog.bpchar = p.k{no}")
+            } else {
+                format!("c.k{no} = p.k{no}")
             }
         })
         .collect();
@@ -96,18 +103,28 @@ pub fn dangling_query(reference: &Reference, facts: &KeyFacts) -> String {
         .map(|column| format!("{} is not null", quote_identifier(column)))
         .collect();
     conditions.extend(reference.condition.clone());
+    let children = rows_of(
+        &reference.child,
+        &reference.child_columns,
+        facts,
+        &conditions,
+    );
+    let parents = rows_of(&reference.parent, &reference.parent_columns, facts, &[]);
+    let meets = meets(reference, facts);
+    let leads = match reference.is_period {
+        false => format!("exists (select from ({parents}) as p where {meets})"),
+        true => {
+            let last = reference.child_columns.len();
+            format!(
+                "coalesce(c.k{last} operator(pg_catalog.<@) (
+                     select pg_catalog.range_agg(p.k{last}) from ({parents}) as p where {meets}), false)"
+            )
+        }
+    };
     format!(
         "select pg_catalog.count(*) as rows
-           from ({}) as c
-          where not exists (select from ({}) as p where {})",
-        rows_of(
-            &reference.child,
-            &reference.child_columns,
-            facts,
-            &conditions
-        ),
-        rows_of(&reference.parent, &reference.parent_columns, facts, &[]),
-        meets(reference, facts)
+           from ({children}) as c
+          where not {leads}"
     )
 }
 
@@ -145,6 +162,11 @@ pub fn search_path<'r>(
 fn column<'f>(facts: &'f KeyFacts, table: &QualifiedName, name: &str) -> Option<&'f ColumnFacts> {
     let columns = &facts.tables.get(table)?.columns;
     columns.iter().find(|column| column.name == name)
+}
+
+/// Whether a column is a `character` of a length.
+fn is_padded(column: Option<&ColumnFacts>) -> bool {
+    column.is_some_and(|column| plain(&column.base_type) == "character")
 }
 
 /// Whether `=` takes a value of each. What is not known is left to the server.
@@ -222,6 +244,7 @@ mod tests {
             is_full: false,
             condition: is_declared.then(|| "\"kind\" = 'a'".to_owned()),
             is_declared,
+            is_period: false,
         }
     }
 
@@ -237,7 +260,40 @@ mod tests {
         assert_eq!(of("integer", "bigint"), "c.k1 = p.k1");
         assert_eq!(of("numeric(12,2)", "numeric"), "c.k1 = p.k1");
         assert_eq!(of("bigint", "text"), as_texts);
+        // There is no operator, and for integers one that refuses what is no OID.
+        assert_eq!(of("oid", "numeric"), as_texts);
+        assert_eq!(of("bigint", "oid"), as_texts);
         assert_eq!(of("extensions.citext", "extensions.citext"), "c.k1 = p.k1");
+        assert_eq!(of("text", "character(5)"), "c.k1 = p.k1");
+    }
+
+    #[test]
+    fn a_foreign_key_is_equal_as_its_parent_has_it() {
+        let of = |child, parent| {
+            let facts = facts(&[("child", &[("p\"k", child)]), ("parent", &[("id", parent)])]);
+            meets(&reference(false), &facts)
+        };
+        let padded = "c.k1::pg_catalog.bpchar = p.k1";
+        assert_eq!(of("text", "character(5)"), padded);
+        assert_eq!(of("character varying(9)", "character(5)"), padded);
+        assert_eq!(of("character(9)", "character(5)"), "c.k1 = p.k1");
+        assert_eq!(of("character(5)", "text"), "c.k1 = p.k1");
+    }
+
+    #[test]
+    fn a_period_is_covered_by_every_row_that_it_overlaps() {
+        let facts = facts(&[]);
+        let reference = Reference {
+            child_columns: vec!["room".to_owned(), "during".to_owned()],
+            parent_columns: vec!["id".to_owned(), "open".to_owned()],
+            is_period: true,
+            ..reference(false)
+        };
+        let meets = meets(&reference, &facts);
+        assert_eq!(meets, "c.k1 = p.k1 and c.k2 operator(pg_catalog.&&) p.k2");
+        let sql = dangling_query(&reference, &facts);
+        assert!(sql.contains("where not coalesce(c.k2 operator(pg_catalog.<@) ("));
+        assert!(sql.contains("range_agg(p.k2)") && sql.contains(&meets));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Subsets: which rows of a table go into a clone.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,7 @@ impl RowSet {
     pub fn new(mut places: Vec<u64>) -> Self {
         places.sort_unstable();
         places.dedup();
+        places.shrink_to_fit();
         Self { places }
     }
 
@@ -77,6 +79,19 @@ impl RowSet {
     }
 }
 
+/// Places as the text of an array of `tid`.
+pub fn tid_array(places: &[u64]) -> String {
+    let mut text = String::with_capacity(places.len() * 14 + 2);
+    text.push('{');
+    for (at, place) in places.iter().enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        // Writing into a string does not fail.
+        let _ = write!(text, "{comma}\"({},{})\"", place >> 16, place & 0xffff);
+    }
+    text.push('}');
+    text
+}
+
 /// The key sets of a subset, of one snapshot. Tables that are not named go whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeptRows {
@@ -105,5 +120,15 @@ mod tests {
         assert_eq!(slice(10, None), 0);
         assert_eq!(set.within(None).len(), 5);
         assert!(set.holds(RowSet::place(3, 1)) && !set.holds(RowSet::place(3, 2)));
+    }
+
+    #[test]
+    fn places_are_written_as_the_server_reads_them() {
+        let places = [(0, 1), (70_000, 12), (4_294_967_294, 65_535)];
+        assert_eq!(
+            tid_array(&places.map(|(page, number)| RowSet::place(page, number))),
+            r#"{"(0,1)","(70000,12)","(4294967294,65535)"}"#
+        );
+        assert_eq!(tid_array(&[]), "{}");
     }
 }

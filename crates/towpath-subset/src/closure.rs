@@ -33,14 +33,13 @@ pub async fn close(
         session,
         choice,
         scheme,
-        by_oid,
-        tables: scheme.leaves.iter().map(|_| State::default()).collect(),
+        rows: Rows::new(scheme, by_oid),
     };
     closing.forbid().await?;
     closing.begin().await?;
     closing.go_on().await?;
     closing.rest().await?;
-    let mut tables = closing.tables;
+    let mut tables = closing.rows.tables;
     Ok(scheme.answer(|at| std::mem::take(&mut tables[at].kept).into_rows()))
 }
 
@@ -49,26 +48,32 @@ async fn oids(session: &mut Session, scheme: &Scheme<'_>) -> Result<HashMap<u32,
     #[derive(Deserialize)]
     struct Row {
         oid: u32,
+        is_detached: bool,
         #[serde(flatten)]
         name: QualifiedName,
     }
+    // The catalog is as the snapshot has it, the function looks at what is there now, and so does a
+    // query of a partitioned table: rows of what is no partition any more would be passed over.
     let rows: Vec<Row> = session
         .fetch(
-            "select c.oid::int8 as oid, n.nspname as schema, c.relname as name
+            "select c.oid::int8 as oid, n.nspname as schema, c.relname as name,
+                    c.relispartition and pg_catalog.pg_partition_root(c.oid) is null as is_detached
                from pg_catalog.pg_class c
                join pg_catalog.pg_namespace n on n.oid = c.relnamespace
               where c.relkind = 'r'",
             &[],
         )
         .await?;
-    let by_name: HashMap<QualifiedName, u32> =
-        rows.into_iter().map(|row| (row.name, row.oid)).collect();
+    let by_name: HashMap<QualifiedName, (u32, bool)> = rows
+        .into_iter()
+        .map(|row| (row.name, (row.oid, row.is_detached)))
+        .collect();
+    let gone =
+        |what| Err(Failure::new(ErrorKind::Source, what).hint("the same command looks anew"));
     let oid_of = |(at, table): (usize, &QualifiedName)| match by_name.get(table) {
-        Some(oid) => Ok((*oid, at)),
-        None => Err(Failure::new(
-            ErrorKind::Source,
-            format!("table {table} is not on the source any more"),
-        )),
+        Some((oid, false)) => Ok((*oid, at)),
+        Some((_, true)) => gone(format!("table {table} was just detached as a partition")),
+        None => gone(format!("table {table} is not on the source any more")),
     };
     let names = scheme.leaves.iter().map(|leaf| &leaf.table.name);
     names.enumerate().map(oid_of).collect()
@@ -88,11 +93,13 @@ struct State {
     without_parents: BTreeMap<Option<usize>, Vec<u64>>,
     /// New ones whose children have not been looked for.
     without_children: Vec<u64>,
+    /// How many references it has, and whether any leads to it: nobody waits to be asked for nothing.
+    references: usize,
+    is_referred_to: bool,
 }
 
-struct Closing<'s, 'c> {
-    session: &'s mut Session,
-    choice: &'s Choice<'c>,
+/// Rows of the tables of a scheme, as they become known.
+struct Rows<'s, 'c> {
     scheme: &'s Scheme<'c>,
     by_oid: HashMap<u32, usize>,
     tables: Vec<State>,
@@ -109,128 +116,63 @@ enum Why {
     Parent,
 }
 
-impl Closing<'_, '_> {
-    /// Marks what cannot go: rows that refer to tables that stay empty, and so on down.
-    async fn forbid(&mut self) -> Result<()> {
-        let scheme = self.scheme;
-        let empty = |at: &usize| scheme.leaves[*at].fate == Fate::None;
-        for table in (0..scheme.leaves.len()).filter(empty) {
-            for (_, edge) in scheme.to_children(table) {
-                let found = self.children(edge, table, &[]).await?;
-                self.mark_forbidden(edge, found);
-            }
-        }
-        while let Some((table, batch)) = self.next_leading() {
-            let batch = places::hold(self.session, &batch).await?;
-            for (_, edge) in scheme.to_children(table) {
-                let found = self.children(edge, table, &batch).await?;
-                self.mark_forbidden(edge, found);
-            }
-        }
-        Ok(())
-    }
-
-    fn mark_forbidden(&mut self, edge: &Edge<'_>, found: Vec<Found>) {
-        for (table, place) in self.among(found, &edge.children) {
-            let state = &mut self.tables[table];
-            if self.scheme.leaves[table].fate != Fate::None && state.forbidden.add(place) {
-                state.without_children.push(place);
-            }
+impl<'s, 'c> Rows<'s, 'c> {
+    fn new(scheme: &'s Scheme<'c>, by_oid: HashMap<u32, usize>) -> Self {
+        let state = |at| State {
+            references: scheme.to_parents(at).count(),
+            is_referred_to: scheme.to_children(at).next().is_some(),
+            ..State::default()
+        };
+        Self {
+            scheme,
+            by_oid,
+            tables: (0..scheme.leaves.len()).map(state).collect(),
         }
     }
 
-    /// Marks what the choice begins with.
-    async fn begin(&mut self) -> Result<()> {
-        let scheme = self.scheme;
-        for start in &scheme.starts {
-            let found = self.chosen(start).await?;
-            self.keep(&start.leaves, found, Why::Chosen);
-        }
-        for (at, leaf) in scheme.leaves.iter().enumerate() {
-            if leaf.fate == Fate::All {
-                let found = self.every_row(at).await?;
-                self.keep(&BTreeSet::from([at]), found, Why::Chosen);
-            }
-        }
-        Ok(())
-    }
-
-    /// Follows references both ways until nothing new comes.
-    async fn go_on(&mut self) -> Result<()> {
-        let scheme = self.scheme;
-        loop {
-            if let Some((table, batch)) = self.next_leading() {
-                let batch = places::hold(self.session, &batch).await?;
-                for (no, edge) in scheme.to_children(table) {
-                    let found = self.children(edge, table, &batch).await?;
-                    // Declared references may lead to several rows.
-                    let why = match edge.reference.is_declared {
-                        true => Why::Chosen,
-                        false => Why::ChildBy(no),
-                    };
-                    self.keep(&edge.children, found, why);
-                }
-            } else if let Some((table, found_by, batch)) = self.next_orphans() {
-                let batch = places::hold(self.session, &batch).await?;
-                let others = scheme
-                    .to_parents(table)
-                    .filter(|(no, _)| found_by != Some(*no));
-                for (_, edge) in others {
-                    let found = self.parents(edge, table, &batch).await?;
-                    self.keep(&edge.parents, found, Why::Parent);
-                }
-            } else {
-                return Ok(());
-            }
+    /// Marks a row that cannot go.
+    fn forbid(&mut self, within: &BTreeSet<usize>, found: Found) {
+        let Some((table, place)) = self.known(found, within) else {
+            return;
+        };
+        let state = &mut self.tables[table];
+        if self.scheme.leaves[table].fate != Fate::None
+            && state.forbidden.add(place)
+            && state.is_referred_to
+        {
+            state.without_children.push(place);
         }
     }
 
-    /// Rows of tables that no choice reaches and that hold some that cannot go.
-    async fn rest(&mut self) -> Result<()> {
-        for (at, leaf) in self.scheme.leaves.iter().enumerate() {
-            if leaf.fate == Fate::Whole && leaf.is_affected {
-                for (_, place) in self.every_row(at).await? {
-                    let state = &mut self.tables[at];
-                    if !state.forbidden.holds(place) {
-                        state.kept.add(place);
-                    }
-                }
+    fn keep(&mut self, within: &BTreeSet<usize>, found: Found, why: Why) {
+        let Some((table, place)) = self.known(found, within) else {
+            return;
+        };
+        let leaf = &self.scheme.leaves[table];
+        let state = &mut self.tables[table];
+        if leaf.fate == Fate::None || state.forbidden.holds(place) {
+            return;
+        }
+        if state.kept.add(place) {
+            let (found_by, others) = match why {
+                Why::ChildBy(no) => (Some(no), state.references > 1),
+                Why::Chosen | Why::Parent => (None, state.references > 0),
+            };
+            if others {
+                let work = state.without_parents.entry(found_by).or_default();
+                work.push(place);
             }
         }
-        Ok(())
-    }
-
-    fn keep(&mut self, within: &BTreeSet<usize>, found: Vec<Found>, why: Why) {
-        for (table, place) in self.among(found, within) {
-            let leaf = &self.scheme.leaves[table];
-            let state = &mut self.tables[table];
-            if leaf.fate == Fate::None || state.forbidden.holds(place) {
-                continue;
-            }
-            if state.kept.add(place) {
-                let found_by = match why {
-                    Why::ChildBy(no) => Some(no),
-                    Why::Chosen | Why::Parent => None,
-                };
-                state
-                    .without_parents
-                    .entry(found_by)
-                    .or_default()
-                    .push(place);
-            }
-            if why != Why::Parent && leaf.brings_children && state.leading.add(place) {
-                state.without_children.push(place);
-            }
+        let leads = why != Why::Parent && leaf.brings_children && state.is_referred_to;
+        if leads && state.leading.add(place) {
+            state.without_children.push(place);
         }
     }
 
-    /// Rows of some tables; others may come along, a partition that is not copied.
-    fn among(&self, found: Vec<Found>, within: &BTreeSet<usize>) -> Vec<(usize, u64)> {
-        let known = found.into_iter().filter_map(|(oid, place)| {
-            let table = *self.by_oid.get(&oid)?;
-            within.contains(&table).then_some((table, place))
-        });
-        known.collect()
+    /// A row of one of some tables; others may come along, a partition that is not copied.
+    fn known(&self, (oid, place): Found, within: &BTreeSet<usize>) -> Option<(usize, u64)> {
+        let table = *self.by_oid.get(&oid)?;
+        within.contains(&table).then_some((table, place))
     }
 
     /// Rows whose children are to be looked for, of the table that has most: later rounds find more
@@ -254,18 +196,117 @@ impl Closing<'_, '_> {
         let (table, found_by, work) = work.max_by_key(|(_, _, work)| work.len())?;
         Some((table, found_by, batch(work)?))
     }
+}
+
+struct Closing<'s, 'c> {
+    session: &'s mut Session,
+    choice: &'s Choice<'c>,
+    scheme: &'s Scheme<'c>,
+    rows: Rows<'s, 'c>,
+}
+
+impl<'s, 'c> Closing<'s, 'c> {
+    /// Marks what cannot go: rows that refer to tables that stay empty, and so on down.
+    async fn forbid(&mut self) -> Result<()> {
+        let scheme = self.scheme;
+        let empty = |at: &usize| scheme.leaves[*at].fate == Fate::None;
+        for table in (0..scheme.leaves.len()).filter(empty) {
+            self.forbid_children(table, &[]).await?;
+        }
+        while let Some((table, batch)) = self.rows.next_leading() {
+            let batch = places::hold(self.session, &batch).await?;
+            self.forbid_children(table, &batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn forbid_children(&mut self, table: usize, which: &[String]) -> Result<()> {
+        let scheme = self.scheme;
+        for (_, edge) in scheme.to_children(table) {
+            let query = self.children(edge, table, which);
+            self.follow(edge, &query, |rows, found| {
+                rows.forbid(&edge.children, found);
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Marks what the choice begins with.
+    async fn begin(&mut self) -> Result<()> {
+        let scheme = self.scheme;
+        for start in &scheme.starts {
+            self.choose(start).await?;
+        }
+        for (at, leaf) in scheme.leaves.iter().enumerate() {
+            if leaf.fate == Fate::All {
+                let itself = BTreeSet::from([at]);
+                self.every_row(at, |rows, found| rows.keep(&itself, found, Why::Chosen))
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows references both ways until nothing new comes.
+    async fn go_on(&mut self) -> Result<()> {
+        let scheme = self.scheme;
+        loop {
+            if let Some((table, batch)) = self.rows.next_leading() {
+                let batch = places::hold(self.session, &batch).await?;
+                for (no, edge) in scheme.to_children(table) {
+                    // Such references may lead to several rows.
+                    let why = match edge.reference.is_declared || edge.reference.is_period {
+                        true => Why::Chosen,
+                        false => Why::ChildBy(no),
+                    };
+                    let query = self.children(edge, table, &batch);
+                    self.follow(edge, &query, |rows, found| {
+                        rows.keep(&edge.children, found, why);
+                    })
+                    .await?;
+                }
+            } else if let Some((table, found_by, batch)) = self.rows.next_orphans() {
+                let batch = places::hold(self.session, &batch).await?;
+                let others = scheme
+                    .to_parents(table)
+                    .filter(|(no, _)| found_by != Some(*no));
+                for (_, edge) in others {
+                    let query = self.parents(edge, table, &batch);
+                    self.follow(edge, &query, |rows, found| {
+                        rows.keep(&edge.parents, found, Why::Parent);
+                    })
+                    .await?;
+                }
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Rows of tables that no choice reaches and that hold some that cannot go.
+    async fn rest(&mut self) -> Result<()> {
+        let scheme = self.scheme;
+        for (at, leaf) in scheme.leaves.iter().enumerate() {
+            if leaf.fate == Fate::Whole && leaf.is_affected {
+                self.every_row(at, |rows, (_, place)| {
+                    let state = &mut rows.tables[at];
+                    if !state.forbidden.holds(place) {
+                        state.kept.add(place);
+                    }
+                })
+                .await?;
+            }
+        }
+        Ok(())
+    }
 
     /// Rows that refer to rows of a table: to all, or to those that conditions tell.
-    async fn children(
-        &mut self,
-        edge: &Edge<'_>,
-        parent: usize,
-        which: &[String],
-    ) -> Result<Vec<Found>> {
+    fn children(&self, edge: &Edge<'_>, parent: usize, which: &[String]) -> String {
         let (reference, facts) = (edge.reference, self.choice.facts);
         let parent = &self.scheme.leaves[parent].table.name;
         let condition: Vec<String> = reference.condition.iter().cloned().collect();
-        let query = format!(
+        format!(
             "select c.rel, c.place from ({}) as c where exists (select from ({}) as p where {})",
             rows_of(
                 &reference.child,
@@ -275,34 +316,30 @@ impl Closing<'_, '_> {
             ),
             rows_of(parent, &reference.parent_columns, facts, which),
             meets(reference, facts)
-        );
-        self.follow(edge, &query).await
+        )
     }
 
     /// Rows that those of a table refer to.
-    async fn parents(
-        &mut self,
-        edge: &Edge<'_>,
-        child: usize,
-        which: &[String],
-    ) -> Result<Vec<Found>> {
+    fn parents(&self, edge: &Edge<'_>, child: usize, which: &[String]) -> String {
         let (reference, facts) = (edge.reference, self.choice.facts);
         let child = &self.scheme.leaves[child].table.name;
         let conditions: Vec<String> = which.iter().chain(&reference.condition).cloned().collect();
-        let query = format!(
+        format!(
             "select p.rel, p.place from ({}) as p where exists (select from ({}) as c where {})",
             rows_of(&reference.parent, &reference.parent_columns, facts, &[]),
             rows_of(child, &reference.child_columns, facts, &conditions),
             meets(reference, facts)
-        );
-        self.follow(edge, &query).await
+        )
     }
 
-    async fn follow(&mut self, edge: &Edge<'_>, query: &str) -> Result<Vec<Found>> {
+    async fn follow(
+        &mut self,
+        edge: &Edge<'_>,
+        query: &str,
+        take: impl FnMut(&mut Rows<'s, 'c>, Found),
+    ) -> Result<()> {
         let reference = edge.reference;
-        self.choice.stop.check()?;
-        let found = Box::pin(places::read(self.session, query)).await;
-        found.map_err(|failure| {
+        self.ask(query, take).await.map_err(|failure| {
             failure.while_doing(format!(
                 "could not follow reference {} of table {}",
                 reference.name, reference.child
@@ -310,20 +347,39 @@ impl Closing<'_, '_> {
         })
     }
 
-    async fn every_row(&mut self, table: usize) -> Result<Vec<Found>> {
+    async fn every_row(
+        &mut self,
+        table: usize,
+        take: impl FnMut(&mut Rows<'s, 'c>, Found),
+    ) -> Result<()> {
         let name = &self.scheme.leaves[table].table.name;
         let query = format!("select tableoid, ctid from only {}", name.quoted());
-        Box::pin(places::read(self.session, &query)).await
+        self.ask(&query, take).await
     }
 
-    /// Rows that a choice begins with.
-    async fn chosen(&mut self, start: &Start<'_>) -> Result<Vec<Found>> {
+    /// Gives `take` the rows that a query finds, one by one: a table's worth of them is put down once.
+    async fn ask(
+        &mut self,
+        query: &str,
+        mut take: impl FnMut(&mut Rows<'s, 'c>, Found),
+    ) -> Result<()> {
+        self.choice.stop.check()?;
+        let rows = &mut self.rows;
+        Box::pin(places::read(self.session, query, |found| {
+            take(rows, found);
+        }))
+        .await
+    }
+
+    /// Marks rows that a choice begins with.
+    async fn choose(&mut self, start: &Start<'_>) -> Result<()> {
         let query = self.start_query(start);
+        // The condition is not told: it may hold a value.
         let refused = |failure: Failure| match (start.condition, failure.kind()) {
-            (Some(condition), ErrorKind::Source) => Failure::new(
+            (Some(_), ErrorKind::Source) => Failure::new(
                 ErrorKind::Config,
                 format!(
-                    "subset: the source refuses the condition of table {}: {condition}",
+                    "subset: the source refuses the condition of table {}",
                     start.table
                 ),
             )
@@ -339,13 +395,16 @@ impl Closing<'_, '_> {
             None => query,
             Some(limit) => format!("{query}\nlimit {limit}"),
         };
-        Box::pin(places::read(self.session, &query))
-            .await
-            .map_err(refused)
+        self.ask(&query, |rows, found| {
+            rows.keep(&start.leaves, found, Why::Chosen);
+        })
+        .await
+        .map_err(refused)
     }
 
     fn start_query(&self, start: &Start<'_>) -> String {
         let oids = self
+            .rows
             .by_oid
             .iter()
             .filter(|(_, table)| start.leaves.contains(table));

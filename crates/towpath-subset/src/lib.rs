@@ -84,10 +84,11 @@ pub async fn choose(session: &mut Session, choice: Choice<'_>) -> Result<KeptRow
     {
         return chosen;
     }
-    session
-        .execute("rollback to savepoint towpath_subset; release savepoint towpath_subset")
-        .await?;
-    chosen
+    let back = "rollback to savepoint towpath_subset; release savepoint towpath_subset";
+    let is_back = session.execute(back).await;
+    // What failed first is what there is to tell.
+    let chosen = chosen?;
+    is_back.map(|()| chosen)
 }
 
 async fn choose_within(

@@ -1,9 +1,7 @@
 //! Places out of a server, and back into SQL.
 
-use std::fmt::Write as _;
-
 use towpath_model::name::quote_literal;
-use towpath_model::subset::RowSet;
+use towpath_model::subset::{RowSet, tid_array};
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_postgres::Session;
 
@@ -13,19 +11,19 @@ const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// A row: OID of its table, and its place.
 pub type Found = (u32, u64);
 
-/// Rows of a query with two columns: `tableoid` and `ctid`.
+/// Gives `each` the rows of a query with two columns: `tableoid` and `ctid`.
 ///
 /// In binary COPY: a million rows of JSON are seconds of parsing. The query goes by the simple
 /// protocol, so a text of the operator's must have passed [`Session::fetch`] before, which takes one
 /// statement and no other.
-pub async fn read(session: &mut Session, query: &str) -> Result<Vec<Found>> {
+pub async fn read(session: &mut Session, query: &str, mut each: impl FnMut(Found)) -> Result<()> {
     let statement = format!("copy ({query}\n) to stdout with (format binary)");
     let mut copy = session.copy_out(&statement).await?;
     let mut reader = Reader::default();
     while let Some(message) = copy.next().await? {
-        reader.take(&message)?;
+        reader.take(&message, &mut each)?;
     }
-    reader.finish()
+    reader.end()
 }
 
 /// Where many places are held while they are asked about: a setting that ends with the transaction.
@@ -42,7 +40,7 @@ const FEW: usize = 1000;
 /// a list of unknown length: few, in a table of a few pages, which it reads from beginning to end and
 /// takes the text apart for every row, are better off as a constant.
 pub async fn hold(session: &mut Session, places: &[u64]) -> Result<Vec<String>> {
-    let array = array(places);
+    let array = tid_array(places);
     let list = match places.len() <= FEW {
         true => quote_literal(&array),
         false => {
@@ -55,19 +53,6 @@ pub async fn hold(session: &mut Session, places: &[u64]) -> Result<Vec<String>> 
         format!("ctid = any ({list}::pg_catalog.tid[])"),
         stretch(places),
     ])
-}
-
-/// Places as the text of an array of `tid`.
-fn array(places: &[u64]) -> String {
-    let mut text = String::with_capacity(places.len() * 14 + 2);
-    text.push('{');
-    for (at, place) in places.iter().enumerate() {
-        let comma = if at == 0 { "" } else { "," };
-        // Writing into a string does not fail.
-        let _ = write!(text, "{comma}\"({},{})\"", place >> 16, place & 0xffff);
-    }
-    text.push('}');
-    text
 }
 
 /// The condition that a row is in the stretch of pages that sorted places are in: what else is in the
@@ -83,15 +68,14 @@ struct Reader {
     pending: Vec<u8>,
     is_begun: bool,
     is_ended: bool,
-    found: Vec<Found>,
 }
 
 impl Reader {
     /// Takes bytes, wherever they were cut.
-    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, bytes: &[u8], each: &mut impl FnMut(Found)) -> Result<()> {
         self.pending.extend_from_slice(bytes);
         let mut at = 0;
-        while let Some(length) = self.take_one(at)? {
+        while let Some(length) = self.take_one(at, each)? {
             at += length;
         }
         self.pending.drain(..at);
@@ -99,7 +83,7 @@ impl Reader {
     }
 
     /// Reads header, row or end, if all of it is there; gives its length.
-    fn take_one(&mut self, at: usize) -> Result<Option<usize>> {
+    fn take_one(&mut self, at: usize, each: &mut impl FnMut(Found)) -> Result<Option<usize>> {
         let rest = &self.pending[at..];
         if !self.is_begun {
             let Some(header) = rest.get(..SIGNATURE.len() + 8) else {
@@ -128,13 +112,13 @@ impl Reader {
             return Err(not_understood());
         };
         let place = RowSet::place(u32::from_be_bytes([e, f, g, h]), u16::from_be_bytes([i, j]));
-        self.found.push((u32::from_be_bytes([a, b, c, d]), place));
+        each((u32::from_be_bytes([a, b, c, d]), place));
         Ok(Some(row.len()))
     }
 
-    fn finish(self) -> Result<Vec<Found>> {
+    fn end(&self) -> Result<()> {
         match self.is_ended && self.pending.is_empty() {
-            true => Ok(self.found),
+            true => Ok(()),
             false => Err(not_understood()),
         }
     }
@@ -177,11 +161,12 @@ mod tests {
             .map(|(table, page, number)| (*table, RowSet::place(*page, *number)))
             .collect();
         for size in 1..bytes.len() {
-            let mut reader = Reader::default();
+            let (mut reader, mut found) = (Reader::default(), Vec::new());
             for part in bytes.chunks(size) {
-                reader.take(part).unwrap();
+                reader.take(part, &mut |row| found.push(row)).unwrap();
             }
-            assert_eq!(reader.finish().unwrap(), expected, "parts of {size}");
+            reader.end().unwrap();
+            assert_eq!(found, expected, "parts of {size}");
         }
     }
 
@@ -190,18 +175,16 @@ mod tests {
         let bytes = stream(&[(1, 2, 3), (4, 5, 6)]);
         for end in 0..bytes.len() {
             let mut reader = Reader::default();
-            reader.take(&bytes[..end]).unwrap();
-            assert!(reader.finish().is_err(), "cut at {end}");
+            reader.take(&bytes[..end], &mut |_| ()).unwrap();
+            assert!(reader.end().is_err(), "cut at {end}");
         }
-        let mut reader = Reader::default();
-        assert!(reader.take(&[bytes, vec![0]].concat()).is_err());
+        let more = [bytes, vec![0]].concat();
+        assert!(Reader::default().take(&more, &mut |_| ()).is_err());
     }
 
     #[test]
-    fn places_are_written_as_the_server_reads_them() {
+    fn the_stretch_of_places_has_both_ends() {
         let places = [RowSet::place(0, 1), RowSet::place(70_000, 12)];
-        assert_eq!(array(&places), r#"{"(0,1)","(70000,12)"}"#);
-        assert_eq!(array(&[]), "{}");
         assert_eq!(
             stretch(&places),
             "ctid >= '(0,0)'::pg_catalog.tid and ctid <= '(70000,65535)'::pg_catalog.tid"

@@ -134,6 +134,7 @@ impl<'c> Scheme<'c> {
             others: others.into_iter().filter(|table| is_empty(table)).collect(),
         };
         scheme.starts = scheme.begin(choice)?;
+        scheme.require_start(choice.rules)?;
         scheme.settle();
         Ok(scheme)
     }
@@ -210,6 +211,19 @@ impl<'c> Scheme<'c> {
         }
         starts.extend(of_roots);
         Ok(starts)
+    }
+
+    /// Refuses amounts that are of nothing: everything would go, and whoever asked for a part believes
+    /// in one.
+    fn require_start(&self, rules: &SubsetRules) -> Result<()> {
+        let wants = rules.percent.is_some() || rules.limit.is_some() || !rules.roots.is_empty();
+        match wants && self.starts.is_empty() {
+            false => Ok(()),
+            true => Err(refused(
+                "there is no table for the choice to begin with, and every row would go".to_owned(),
+                "name tables with --root or roots that have no rule of their own; without any, it begins with those that refer to no table and that others refer to",
+            )),
+        }
     }
 
     /// The roots that the rules name.

@@ -332,6 +332,7 @@ impl World {
                 is_full: false,
                 condition: link.condition.clone(),
                 is_declared: true,
+                is_period: false,
             })
             .collect()
     }

@@ -120,15 +120,13 @@ fn reference(rule: &VirtualReference, facts: &KeyFacts) -> Result<Reference, Unu
             "both sides need as many columns".to_owned(),
         ));
     }
-    // Without its condition it would lead elsewhere.
-    if let Some(condition) = &rule.when
-        && facts.column(&child, &condition.column).is_none()
-    {
-        return Err(Unused::Refused(format!(
-            "there is no column {} in {child}",
-            condition.column
-        )));
-    }
+    let condition = match &rule.when {
+        None => None,
+        // Without its condition it would lead elsewhere.
+        Some(when) => Some(condition_of(when, &child, facts).ok_or_else(|| {
+            Unused::Refused(format!("there is no column {} in {child}", when.column))
+        })?),
+    };
     Ok(Reference {
         name: format!("{} → {}", rule.from, rule.to),
         child,
@@ -136,8 +134,9 @@ fn reference(rule: &VirtualReference, facts: &KeyFacts) -> Result<Reference, Unu
         parent,
         parent_columns,
         is_full: false,
-        condition: rule.when.as_ref().map(condition_sql),
+        condition,
         is_declared: true,
+        is_period: false,
     })
 }
 
@@ -162,15 +161,41 @@ fn side(text: &str, key: &str, facts: &KeyFacts) -> Result<(QualifiedName, Vec<S
     Ok((table, columns))
 }
 
+/// The condition of a reference as SQL over a table's columns; nothing where the column is not there.
+pub fn condition_of(
+    condition: &Condition,
+    table: &QualifiedName,
+    facts: &KeyFacts,
+) -> Option<String> {
+    let column = facts.column(table, &condition.column)?;
+    Some(condition_sql(condition, &column.base_type))
+}
+
 /// A condition as SQL over the table's columns. Compares the text form, which is not what a cast to
-/// text gives for every type: booleans are `t` and `f`, and `character` keeps its blanks.
-pub fn condition_sql(condition: &Condition) -> String {
+/// text gives for every type: booleans are `t` and `f`. What means nothing to a type is left out, as
+/// masks leave it out: blanks behind a `character`, and the case of a `citext`.
+fn condition_sql(condition: &Condition, base_type: &str) -> String {
     let column = quote_identifier(&condition.column);
+    let is_padded = ["character", "bpchar"]
+        .iter()
+        .any(|name| base_type == *name || base_type.starts_with(&format!("{name}(")));
+    let plain = match base_type.ends_with("citext") {
+        true => "lower",
+        false if is_padded => "rtrim",
+        false => "",
+    };
+    let plain = |text: String| match plain {
+        "" => text,
+        function => format!("pg_catalog.{function}({text})"),
+    };
     let listed = |values: &[String]| {
-        let values: Vec<String> = values.iter().map(|value| quote_literal(value)).collect();
+        let values: Vec<String> = values
+            .iter()
+            .map(|value| plain(quote_literal(value)))
+            .collect();
         format!("array[{}]::pg_catalog.text[]", values.join(", "))
     };
-    let text = format!("pg_catalog.format('%s', {column})");
+    let text = plain(format!("pg_catalog.format('%s', {column})"));
     let mut parts = Vec::new();
     if let Some(values) = &condition.is {
         parts.push(format!(
@@ -198,6 +223,38 @@ pub fn condition_sql(condition: &Condition) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_condition_is_of_what_means_something_to_a_type() {
+        let condition = Condition {
+            column: "k".to_owned(),
+            is: Some(vec!["DE ".to_owned()]),
+            ..Condition::default()
+        };
+        for (base_type, text, value) in [
+            ("text", "pg_catalog.format('%s', \"k\")", "'DE '"),
+            (
+                "character(3)",
+                "pg_catalog.rtrim(pg_catalog.format('%s', \"k\"))",
+                "pg_catalog.rtrim('DE ')",
+            ),
+            (
+                "character varying(3)",
+                "pg_catalog.format('%s', \"k\")",
+                "'DE '",
+            ),
+            (
+                "extensions.citext",
+                "pg_catalog.lower(pg_catalog.format('%s', \"k\"))",
+                "pg_catalog.lower('DE ')",
+            ),
+        ] {
+            assert_eq!(
+                condition_sql(&condition, base_type),
+                format!("(\"k\" is not null and {text} = any (array[{value}]::pg_catalog.text[]))")
+            );
+        }
+    }
 
     #[test]
     fn names_are_as_the_catalog_has_them() {

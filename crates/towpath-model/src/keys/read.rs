@@ -83,11 +83,14 @@ fn table(object: &SchemaObject, types: &Types<'_>) -> TableFacts {
     let parents = text(object, "partition_of").into_iter();
     let inherits = object.aspects.get("inherits").and_then(Value::as_array);
     let inherits = inherits.into_iter().flatten().filter_map(Value::as_str);
-    let columns: Vec<ColumnFacts> = columns
-        .into_iter()
-        .flatten()
+    let told = columns.map_or(&[][..], Vec::as_slice);
+    let mut columns: Vec<ColumnFacts> = told
+        .iter()
         .filter_map(|column| types.column(column))
         .collect();
+    if columns.iter().any(|column| column.generated) {
+        compute(&mut columns, told);
+    }
     let partition_key = Definition::new(text(object, "partition_key").unwrap_or_default());
     TableFacts {
         partition_columns: partition_key
@@ -96,6 +99,25 @@ fn table(object: &SchemaObject, types: &Types<'_>) -> TableFacts {
         columns,
         parents: parents.chain(inherits).filter_map(qualified).collect(),
         is_partitioned: object.aspects.contains_key("partition_key"),
+    }
+}
+
+/// Labels of an enum.
+fn labels(object: &SchemaObject) -> Vec<String> {
+    let labels = object.aspects.get("labels").and_then(Value::as_array);
+    let labels = labels.into_iter().flatten().filter_map(Value::as_str);
+    labels.map(str::to_owned).collect()
+}
+
+/// Enters what generated columns are computed of.
+fn compute(columns: &mut [ColumnFacts], told: &[Value]) {
+    let all = columns.to_vec();
+    for column in columns.iter_mut().filter(|column| column.generated) {
+        let is_it = |told: &&Value| told.get("name").and_then(Value::as_str) == Some(&column.name);
+        let told = told.iter().find(is_it);
+        let expression = told.and_then(|told| told.get("generated")?.as_str());
+        column.computed_of =
+            expression.map_or_else(Vec::new, |it| involved(&all, [Definition::new(it).rest(0)]));
     }
 }
 
@@ -118,7 +140,8 @@ fn ancestors(
 /// Domains and enums.
 struct Types<'s> {
     domains: BTreeMap<QualifiedName, &'s SchemaObject>,
-    enums: BTreeSet<QualifiedName>,
+    /// With their labels.
+    enums: BTreeMap<QualifiedName, Vec<String>>,
 }
 
 impl<'s> Types<'s> {
@@ -130,7 +153,7 @@ impl<'s> Types<'s> {
                 .collect(),
             enums: objects(structure, ObjectKind::Type)
                 .filter(is_enum)
-                .filter_map(name_of)
+                .filter_map(|object| Some((name_of(object)?, labels(object))))
                 .collect(),
         }
     }
@@ -146,13 +169,32 @@ impl<'s> Types<'s> {
             name: column.get("name")?.as_str()?.to_owned(),
             type_name: type_name.to_owned(),
             base_type: self.base(type_name),
+            labels: self.labels(type_name),
             not_null: is("not_null") || by_domain,
             generated: column.get("generated").is_some() || column.get("generated_kind").is_some(),
             comment: column
                 .get("comment")
                 .and_then(Value::as_str)
                 .map(str::to_owned),
+            // Told when all columns are known.
+            computed_of: Vec::new(),
         })
+    }
+
+    /// Labels of the enum below all domains.
+    fn labels(&self, type_name: &str) -> Vec<String> {
+        let labels = qualified(self.below(type_name)).and_then(|name| self.enums.get(&name));
+        labels.cloned().unwrap_or_default()
+    }
+
+    /// What is below all domains.
+    fn below<'t>(&self, type_name: &'t str) -> &'t str
+    where
+        's: 't,
+    {
+        let chain = self.chain(type_name);
+        let last = chain.last().and_then(|domain| text(domain, "type"));
+        last.unwrap_or(type_name)
     }
 
     /// The domains between a type and what is below them, outermost first.
@@ -172,16 +214,12 @@ impl<'s> Types<'s> {
 
     /// The type below all domains. Elements of arrays are looked through likewise.
     fn base(&self, type_name: &str) -> String {
-        let below = self
-            .chain(type_name)
-            .last()
-            .and_then(|domain| text(domain, "type"))
-            .unwrap_or(type_name);
+        let below = self.below(type_name);
         if let Some(element) = below.strip_suffix("[]") {
             return format!("{}[]", self.base(element));
         }
         match qualified(below) {
-            Some(name) if self.enums.contains(&name) => ENUM.to_owned(),
+            Some(name) if self.enums.contains_key(&name) => ENUM.to_owned(),
             _ => below.to_owned(),
         }
     }
@@ -268,6 +306,7 @@ fn reference(name: &str, child: &QualifiedName, definition: &Definition<'_>) -> 
         is_full,
         condition: None,
         is_declared: false,
+        is_period: columns.items().iter().any(Group::is_period),
     })
 }
 
@@ -295,6 +334,7 @@ fn unique(
         name: name.to_owned(),
         table,
         columns,
+        within: Vec::new(),
         is_exclusion,
         nulls_are_equal: nulls_are_equal(definition),
     })
@@ -320,9 +360,17 @@ fn index(facts: &mut KeyFacts, object: &SchemaObject) {
             columns_of(facts, &table),
             [key, condition(&definition, behind)],
         );
+        let items = key.items();
+        let plain = items.iter().filter(|item| !item.text().contains('('));
+        let plain: BTreeSet<String> = plain.filter_map(Group::column).collect();
         facts.uniques.push(UniqueKey {
             name: object.id.name.clone(),
             table,
+            within: columns
+                .iter()
+                .filter(|column| !plain.contains(*column))
+                .cloned()
+                .collect(),
             columns,
             is_exclusion: false,
             nulls_are_equal: nulls_are_equal(&definition),

@@ -125,10 +125,15 @@ impl<'t> Group<'_, 't> {
         }
     }
 
-    /// The column that an item of a key names. Since 18 the last one may be a period.
+    /// Whether an item of a key is a period, as the last one may be since 18. A column may be called so.
+    pub(super) fn is_period(&self) -> bool {
+        matches!(self.tokens, [(_, period), _] if period.is("PERIOD"))
+    }
+
+    /// The column that an item of a key names.
     pub(super) fn column(&self) -> Option<String> {
         match self.tokens {
-            [(_, period), (_, name)] if period.is("PERIOD") => name.name(),
+            [_, (_, name)] if self.is_period() => name.name(),
             [(_, name), ..] => name.name(),
             [] => None,
         }

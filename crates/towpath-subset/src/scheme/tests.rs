@@ -71,6 +71,7 @@ fn world(tables: &[&str], references: &[&str]) -> World {
             is_full: false,
             condition: None,
             is_declared: false,
+            is_period: false,
         });
     }
     World {
@@ -167,7 +168,11 @@ fn roots_are_what_refers_to_nothing_and_is_referred_to() {
     assert_eq!(circle.fates(&percent(), &[]), "CCCC a{0} b{1}");
     // Whole, although its partitions refer to each other.
     let parts = world(&["p/x", "p/y", "a"], &["p>p"]);
-    assert_eq!(parts.fates(&percent(), &[]), "WWW");
+    assert!(
+        parts
+            .refusal(&percent())
+            .contains("no table for the choice")
+    );
     let parts = world(&["p/x", "p/y", "a"], &["p>p", "a>p"]);
     assert_eq!(parts.fates(&percent(), &[]), "CCC p{0, 1}");
 }
@@ -181,6 +186,7 @@ fn what_no_choice_reaches_goes_whole() {
         ..SubsetRules::default()
     };
     assert_eq!(tables.fates(&roots, &[]), "WWCC c{2}");
+    assert!(!roots.is_everything(), "roots alone choose");
     let whole = TableRule {
         rows: Some(WholeTable::All),
         ..rule("a")

@@ -85,11 +85,19 @@ fn types_are_looked_through() {
                 {"name": "tags", "type": "public.tags"},
                 {"name": "mood", "type": "app.mood"},
                 {"name": "moods", "type": "app.mood[]"},
-                {"name": "sum", "type": "integer", "generated": "(1 + 1)", "generated_kind": "stored"},
+                {"name": "sum", "type": "integer", "generated": "lower((\"of \"\"it\"\"\" || plain))", "generated_kind": "stored"},
             ]}),
         ),
     ]);
     let name = QualifiedName::new("public", "t");
+    let columns = &facts.tables[&name].columns;
+    assert_eq!(columns[3].labels, ["a"]);
+    assert_eq!(columns[5].computed_of, ["plain", "of \"it\""]);
+    assert!(
+        columns[..5]
+            .iter()
+            .all(|column| column.computed_of.is_empty())
+    );
     let base: Vec<(&str, bool, bool)> = facts.tables[&name]
         .columns
         .iter()
@@ -163,6 +171,12 @@ fn keys_are_told_from_their_definitions() {
         ),
         constraint_of(
             "c",
+            "c_z",
+            "foreign key",
+            "FOREIGN KEY (period, a) REFERENCES public.p(period, x)",
+        ),
+        constraint_of(
+            "c",
             "c_check",
             "check",
             "CHECK (((a <> ')'::text) AND (lower(b) = b))) NO INHERIT NOT VALID",
@@ -200,6 +214,9 @@ fn keys_are_told_from_their_definitions() {
             ("p_pkey", vec!["x", "y"], false, false),
         ]
     );
+    let within: Vec<&str> = facts.uniques[0].within.iter().map(String::as_str).collect();
+    assert_eq!(within, ["a", "b", "lower", "flag", "extra"]);
+    assert!(facts.uniques[2].within.is_empty());
     let fk = &facts.references[0];
     assert_eq!((fk.name.as_str(), fk.is_full), ("c_fk", true));
     assert_eq!(fk.child_columns, ["a", "b"]);
@@ -207,6 +224,9 @@ fn keys_are_told_from_their_definitions() {
     assert_eq!(fk.parent, QualifiedName::new("public", "p"));
     assert_eq!(facts.references[1].child_columns, ["a", "during"]);
     assert_eq!(facts.references[1].parent_columns, ["x", "y"]);
+    let periods: Vec<bool> = facts.references.iter().map(|it| it.is_period).collect();
+    assert_eq!(periods, [false, true, false], "a column is called so");
+    assert_eq!(facts.references[2].child_columns, ["period", "a"]);
     assert_eq!(facts.checks[0].columns, ["a", "b", "lower"]);
     assert_eq!(
         facts.checks[0].expression,

@@ -13,6 +13,10 @@ use crate::context::Context;
 use crate::pipeline::clone::{Cloning, Order};
 use crate::table::counted;
 
+/// Places of one slice. The source holds them several times over while it reads the slice, in each of
+/// its sessions: rows of a few bytes would be millions in a slice of the usual size.
+const PLACES_MAX: u64 = 250_000;
+
 /// Enters into a plan which rows go: `PlannedTable::subset` and `ClonePlan::subset`.
 pub async fn plan(
     context: &Context,
@@ -117,7 +121,9 @@ fn enter(table: &mut PlannedTable, rows: &RowSet, is_left_out: bool) {
     let bytes = share(table.bytes, kept, rows_of(table, rows));
     // Of about as many bytes as those of the whole table were.
     let slices = u64::try_from(table.chunks.len()).unwrap_or(u64::MAX);
-    let wanted = share(slices, bytes, table.bytes).clamp(1, slices.max(1));
+    let wanted = share(slices, bytes, table.bytes)
+        .clamp(1, slices.max(1))
+        .max(kept.div_ceil(PLACES_MAX));
     table.subset = Some(TableSubset::Kept {
         estimated_rows: kept,
         estimated_bytes: bytes,
@@ -201,7 +207,8 @@ fn sentence(rules: &SubsetRules, plan: &Plan) -> Option<String> {
         counted(u64::try_from(kept.len()).unwrap_or(u64::MAX), "table")
     ));
     if empty > 0 {
-        sentence.push_str(&format!(", and none of {empty} others"));
+        let empty = counted(u64::try_from(empty).unwrap_or(u64::MAX), "other");
+        sentence.push_str(&format!(", and none of {empty}"));
     }
     Some(sentence)
 }
@@ -261,6 +268,10 @@ fn beginning(rules: &SubsetRules) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use towpath_model::plan::{Format, RowSource};
+
     use super::*;
 
     #[test]
@@ -282,5 +293,33 @@ mod tests {
             assert!(held.iter().all(|held| *held <= 2 * most), "{held:?}");
         }
         assert_eq!(slice(&RowSet::default(), 9), vec![PlannedChunk::WHOLE]);
+    }
+
+    #[test]
+    fn a_slice_of_narrow_rows_is_bounded_by_their_number() {
+        let name = QualifiedName::new("s", "t");
+        let mut table = PlannedTable {
+            id: towpath_model::TableId::of(&name),
+            name,
+            columns: Vec::new(),
+            key: Vec::new(),
+            types: Vec::new(),
+            rows: RowSource::Table,
+            expressions: BTreeMap::new(),
+            masks: BTreeMap::new(),
+            subset: None,
+            format: Format::Binary,
+            format_reason: None,
+            bytes: 36_000_000,
+            estimated_rows: 1_000_000,
+            force_row_security: false,
+            chunks: vec![PlannedChunk::WHOLE],
+        };
+        let places = (0..4000_u32).flat_map(|page| (1..=226).map(move |n| RowSet::place(page, n)));
+        let rows = RowSet::new(places.collect());
+        enter(&mut table, &rows, false);
+        assert!(table.covers_everything());
+        let most = table.chunks.iter().map(|it| rows.within(it.pages).len());
+        assert!(most.max().unwrap_or(0) <= 250_000 && table.chunks.len() < 9);
     }
 }
