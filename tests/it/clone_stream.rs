@@ -224,6 +224,33 @@ fn a_sealed_run_is_masked_within_the_store_and_a_kill_costs_nothing_that_was_sto
     assert_eq!(shared(&mine), whole);
 }
 
+/// A server of a copy of the same disk has the same cluster, timeline, OIDs and transaction ids, and
+/// its transactions did something else.
+#[test]
+fn whole_matrix_of_a_source_that_was_put_back() {
+    let stream = Stream::new("csv");
+    // All of these servers begin as copies of one disk.
+    let copied = pair();
+    let there = Site::fresh(&copied, "stream");
+    psql(&there.source_superuser, TABLES);
+    for (site, id, later) in [(&stream.site, 7, 50), (&there, 8, 500)] {
+        let change = format!("update public.plain set amount = amount + {id} where id = {id};");
+        let later = "select pg_current_xact_id();".repeat(later);
+        psql(&site.source_superuser, &(change + &later));
+    }
+    let rules = ["--rules", "rules.toml"];
+    stream.clone("staging", &rules);
+    stream.assert_masked("staging");
+    let stream = Stream {
+        project: stream.project.with("TOWPATH_SOURCE_URL", &there.source),
+        site: there,
+        ..stream
+    };
+    let second = stream.clone("staging", &rules);
+    stream.assert_masked("staging");
+    assert!(!second.stderr.contains("used again"), "{second}");
+}
+
 /// Tables whose chunks with rows are files of another run as well.
 fn shared(files: &[PathBuf]) -> Vec<String> {
     let mut tables: Vec<String> = files
@@ -354,6 +381,13 @@ fn whole_matrix_of_stores_on_s3_that_copy_by_themselves() {
                 "{key}"
             );
         }
+        let plain = of("public.plain");
+        let lost = plain.iter().find(|key| key.contains(&run));
+        aws.delete_object("runs", lost.expect("a chunk"));
+        let end = project.expect(12, &[&arguments[..], &["--anew"]].concat());
+        for said in ["could not take over chunk public.plain/", "is missing"] {
+            assert!(end.stderr.contains(said), "{said}: {end}");
+        }
     }
     let stream = Stream { project, ..stream };
     stream.assert_masked("staging");
@@ -379,8 +413,7 @@ fn whole_matrix_of_changes_between_two_clones() {
     psql(&stream.site.source_superuser, "vacuum full public.still");
     let second = stream.clone("staging", &rules);
     stream.assert_masked("staging");
-    let said = "tables are what they were in run";
-    assert!(second.stderr.contains(said), "{second}");
+    assert!(second.stderr.contains("used again: "), "{second}");
     let runs = stream.runs();
     assert_eq!(shared(&chunks(&runs[1])), ["public.still"]);
     // It outlives the run that it was stored by.
@@ -391,4 +424,27 @@ fn whole_matrix_of_changes_between_two_clones() {
         .to_string_lossy()
         .into_owned();
     stream.project.expect(0, &["verify", &run, "--chunks"]);
+
+    // What cannot be used again is read again.
+    std::fs::remove_dir_all(runs[1].join("chunks/public.still")).expect("delete chunks");
+    let third = stream.clone("staging", &rules);
+    stream.assert_masked("staging");
+    let said = format!("1 table of which run {run} has lost chunks: read again");
+    assert!(third.stderr.contains(&said), "{third}");
+    // A chunk whose bytes are others is found when it is loaded, and the way out is told.
+    let flipped = chunks(&stream.runs()[2]).into_iter().find(|file| {
+        let folder = file.parent().and_then(Path::file_name);
+        folder.is_some_and(|name| name == "public.still")
+    });
+    let flipped = flipped.expect("a chunk");
+    let mut bytes = std::fs::read(&flipped).expect("read a chunk");
+    bytes[200] ^= 1;
+    std::fs::write(&flipped, bytes).expect("write a chunk");
+    let arguments = [&["clone", "--to", "staging", "--yes"][..], &rules].concat();
+    let end = stream.project.expect(12, &arguments);
+    assert!(end.stderr.contains("TOWPATH_CLONE_REUSE=no"), "{end}");
+    let project = stream.project.with("TOWPATH_CLONE_REUSE", "no");
+    let stream = Stream { project, ..stream };
+    stream.clone("staging", &[&rules[..], &["--anew"]].concat());
+    stream.assert_masked("staging");
 }

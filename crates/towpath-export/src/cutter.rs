@@ -44,7 +44,7 @@ impl Cutter {
         }
         let bytes = if is_cut { pending.as_slice() } else { block };
         let mut rest = bytes;
-        while let Some(length) = self.message(rest) {
+        while let Some(length) = self.message(rest)? {
             let (message, after) = rest.split_at(length);
             each(message)?;
             rest = after;
@@ -63,23 +63,31 @@ impl Cutter {
     pub(crate) fn end(&self) -> Result<()> {
         match self.pending.is_empty() {
             true => Ok(()),
-            false => Err(Failure::new(
-                ErrorKind::ChunkCorrupt,
-                "the stored rows do not end as COPY ends them",
-            )),
+            false => Err(corrupt("the stored rows do not end as COPY ends them")),
         }
     }
 
     /// Length of the message that `bytes` begin with, once it is there whole.
-    fn message(&mut self, bytes: &[u8]) -> Option<usize> {
+    fn message(&mut self, bytes: &[u8]) -> Result<Option<usize>> {
         match self.format {
-            Format::Csv => self.line(bytes),
+            Format::Csv => Ok(self.line(bytes)),
             Format::Binary if !self.header_seen => {
                 self.header_seen = bytes.len() >= HEADER;
-                self.header_seen.then_some(HEADER)
+                Ok(self.header_seen.then_some(HEADER))
             }
-            Format::Binary if bytes.starts_with(TRAILER) => Some(TRAILER.len()),
-            Format::Binary => binary_row_len(bytes, self.columns),
+            Format::Binary if bytes.starts_with(TRAILER) => Ok(Some(TRAILER.len())),
+            Format::Binary => self.row(bytes),
+        }
+    }
+
+    /// Nobody waits for the end of a row that begins like none: all that is left of the chunk would be
+    /// held by then.
+    fn row(&self, bytes: &[u8]) -> Result<Option<usize>> {
+        let fields = bytes.first_chunk().map(|count| i16::from_be_bytes(*count));
+        let is_one = |fields| usize::try_from(fields) == Ok(self.columns);
+        match fields.is_none_or(is_one) {
+            true => Ok(binary_row_len(bytes, self.columns)),
+            false => Err(corrupt("a stored row has another number of columns")),
         }
     }
 
@@ -99,6 +107,10 @@ impl Cutter {
         self.scanned = bytes.len();
         None
     }
+}
+
+fn corrupt(what: &str) -> Failure {
+    Failure::new(ErrorKind::ChunkCorrupt, what)
 }
 
 #[cfg(test)]
@@ -165,5 +177,13 @@ mod tests {
         let all = binary(&[vec![Some(b"a".to_vec())]]).concat();
         assert!(messages(Format::Binary, 1, &all[..all.len() - 3], 7).is_err());
         assert!(messages(Format::Csv, 1, b"a\n\"b", 2).is_err());
+    }
+
+    #[test]
+    fn a_row_of_other_columns_is_not_waited_for() {
+        let all = binary(&[vec![Some(b"a".to_vec())], vec![Some(b"b".to_vec())]]).concat();
+        let mut cutter = Cutter::new(Format::Binary, 2);
+        let cut = cutter.block(&all[..HEADER + 2], |_| Ok(()));
+        assert_eq!(cut.unwrap_err().kind(), ErrorKind::ChunkCorrupt);
     }
 }

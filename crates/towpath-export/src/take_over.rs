@@ -16,12 +16,14 @@ use towpath_model::plan::{Format, Plan, PlannedTable};
 use towpath_model::stop::Stop;
 use towpath_model::subset::TableSubset;
 use towpath_model::{ChunkId, ErrorKind, Failure, Result, TableId};
+use towpath_postgres::SnapshotHolder;
 use towpath_store::{ChunkReader, ChunkWriter, CodecPolicy, Journal, RunStore};
 
 use crate::copy::{next_number, object_key};
 use crate::cutter::Cutter;
 use crate::options::Masking;
 use crate::rows::{NO_ROWS, Rows, StreamDigest};
+use crate::worker::KEEP_ALIVE;
 
 /// Objects taken over as they are at once: each is a link, or a request that S3 answers when it has
 /// copied.
@@ -98,8 +100,21 @@ pub async fn take_over(
         }
     }
     drop(kept_chunks);
-    let rewriting = at_once(context, rewritten, context.jobs.max(1), &stored, rewrite);
-    let adopting = at_once(context, adopted, ADOPTED_AT_ONCE, &stored, adopt);
+    let jobs = context.jobs.max(1);
+    let rewriting = at_once(
+        context,
+        rewritten,
+        jobs,
+        &stored,
+        |context, task| async move { rewrite(context, task).await.map(Some) },
+    );
+    let adopting = at_once(
+        context,
+        adopted,
+        ADOPTED_AT_ONCE,
+        &stored,
+        |context, task| async move { adopt(context, task).await.map(Some) },
+    );
     let (rewritten, adopted) = tokio::join!(rewriting, adopting);
     let (rewritten, adopted) = match (rewritten, adopted) {
         (Ok(rewritten), Ok(adopted)) => (rewritten, adopted),
@@ -116,9 +131,12 @@ pub async fn take_over(
 
 /// Takes over all chunks of some tables as they are, whatever masks they have: the caller knows that
 /// they are those that an export would make. All chunks of a table or none: page ranges of two
-/// snapshots do not make one table.
+/// snapshots do not make one table, and of a table with a chunk that is not there any more, or is of
+/// another length, none is given. The snapshot's session is kept alive meanwhile: copies of thousands
+/// of chunks take S3 a while.
 pub async fn adopt_tables(
     context: &TakeOver,
+    holder: &mut SnapshotHolder,
     tables: &BTreeSet<TableId>,
     tried: impl Fn(&ChunkId) -> u32,
 ) -> Result<Vec<StoredChunk>> {
@@ -138,7 +156,39 @@ pub async fn adopt_tables(
             });
         }
     }
-    at_once(context, tasks, ADOPTED_AT_ONCE, &None, adopt).await
+    let work = |context, task| async move { found(adopt(context, task).await) };
+    let mut adopting = Box::pin(at_once(context, tasks, ADOPTED_AT_ONCE, &None, work));
+    let mut adopted = loop {
+        tokio::select! {
+            adopted = &mut adopting => break adopted?,
+            () = tokio::time::sleep(KEEP_ALIVE) => holder.keep_alive().await?,
+        }
+    };
+    let mut chunks: HashMap<TableId, usize> = HashMap::new();
+    for chunk in &adopted {
+        *chunks.entry(chunk.chunk.table.clone()).or_default() += 1;
+    }
+    let is_whole = |table: &PlannedTable| chunks.get(&table.id) == Some(&table.chunks.len());
+    let tables = context.plan.tables.iter();
+    let whole: HashSet<&TableId> = tables.filter(|it| is_whole(it)).map(|it| &it.id).collect();
+    adopted.retain(|chunk| whole.contains(&chunk.chunk.table));
+    Ok(adopted)
+}
+
+/// Nothing where the chunk of the other run is damaged as far as can be seen without reading it.
+fn found(adopted: Result<StoredChunk>) -> Result<Option<StoredChunk>> {
+    match adopted {
+        Err(failure)
+            if matches!(
+                failure.kind(),
+                ErrorKind::ObjectMissing | ErrorKind::ChunkCorrupt
+            ) =>
+        {
+            tracing::warn!(?failure, "a stored chunk cannot be used again");
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
 }
 
 /// Whether the plan wants none of a table's rows.
@@ -155,8 +205,8 @@ struct TakeOverTask {
     kept: Option<StoredChunk>,
 }
 
-/// Does `work` on every task, so many at once. The first failure stops the others at their next
-/// safe point.
+/// Does `work` on every task, so many at once; it may give nothing. The first failure stops the others
+/// at their next safe point.
 async fn at_once<F>(
     context: &TakeOver,
     tasks: Vec<TakeOverTask>,
@@ -165,7 +215,7 @@ async fn at_once<F>(
     work: impl Fn(TakeOver, TakeOverTask) -> F + Clone + Send + 'static,
 ) -> Result<Vec<StoredChunk>>
 where
-    F: Future<Output = Result<StoredChunk>> + Send,
+    F: Future<Output = Result<Option<StoredChunk>>> + Send,
 {
     let (tasks, next) = (Arc::new(tasks), Arc::new(AtomicUsize::new(0)));
     let mut running = JoinSet::new();
@@ -184,11 +234,11 @@ where
                     .map_err(|failure| {
                         failure.while_doing(format!("could not take over chunk {id} of {table}"))
                     })?;
-                if let (true, Some(stored)) = (is_new, &stored) {
+                if let (true, Some(chunk), Some(stored)) = (is_new, &chunk, &stored) {
                     // A loader that has gone failed; its error is the one that will be told.
                     let _ = stored.send(chunk.clone()).await;
                 }
-                done.push(chunk);
+                done.extend(chunk);
             }
             Ok::<_, Failure>(done)
         });

@@ -133,11 +133,8 @@ impl FileBackend {
         let path = self.directory.join(folder);
         on_disk(move || {
             let mut staged = Staged::default();
-            match count_staged(&path, &mut staged) {
-                Ok(()) => Ok(staged),
-                Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(staged),
-                Err(cause) => Err(access("look into", &path, cause)),
-            }
+            count_staged(&path, &mut staged)?;
+            Ok(staged)
         })
         .await?
     }
@@ -222,13 +219,33 @@ fn folders(directory: &Path) -> io::Result<Vec<String>> {
     Ok(folders)
 }
 
-fn count_staged(folder: &Path, staged: &mut Staged) -> io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        match entry.file_type()?.is_dir() {
-            true => count_staged(&entry.path(), staged)?,
-            false => staged.add(entry.metadata()?.len()),
-        }
+/// Counts what is below a path. A symbolic link is refused: to delete it would leave the rows that it
+/// leads to, and nobody would see them any more.
+fn count_staged(path: &Path, staged: &mut Staged) -> Result<()> {
+    let found = match std::fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(cause) => return Err(access("look at", path, cause)),
+    };
+    if found.is_symlink() {
+        return Err(Failure::new(
+            ErrorKind::StoreAccess,
+            format!("{} is a symbolic link, and staged rows may be elsewhere", path.display()),
+        )
+        .hint("delete what it leads to and the link itself, or put the rows in its place; then the same command goes on"));
+    }
+    if !found.is_dir() {
+        staged.add(found.len());
+        return Ok(());
+    }
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(cause) => return Err(access("look into", path, cause)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|cause| access("look into", path, cause))?;
+        count_staged(&entry.path(), staged)?;
     }
     Ok(())
 }

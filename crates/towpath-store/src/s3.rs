@@ -346,6 +346,13 @@ fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     matches!(error.code(), Some("NoSuchKey"))
 }
 
+/// The same of an answer to HEAD, which has no body that could name a code.
+fn is_not_there<E>(error: &SdkError<E>) -> bool {
+    error
+        .raw_response()
+        .is_some_and(|response| response.status().as_u16() == 404)
+}
+
 fn is_precondition<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     // 409 ConditionalRequestConflict: another conditional write of the key is under way.
     matches!(

@@ -172,6 +172,26 @@ mod tests {
         assert_eq!(std::fs::read(adopted).unwrap(), vec![7; 10]);
         assert_eq!(other.staged().await.unwrap().objects, 2);
 
+        // What is elsewhere would stay there: told, before anything is deleted.
+        let other_disk = tempfile::tempdir().unwrap();
+        let elsewhere = other_disk.path();
+        std::fs::write(elsewhere.join("0000.1.bin"), b"rows").unwrap();
+        for link in [folder.clone(), folder.join("public.a")] {
+            std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(elsewhere, &link).unwrap();
+            for refused in [
+                store.staged().await.map(drop),
+                store.purge_staged().await.map(drop),
+                store.prove_unstaged([]).await.map(drop),
+            ] {
+                let said = refused.unwrap_err().to_string();
+                assert!(said.contains("symbolic link"), "{said}");
+            }
+            assert!(elsewhere.join("0000.1.bin").is_file());
+            std::fs::remove_file(&link).unwrap();
+        }
+        std::fs::remove_dir(&folder).unwrap();
+
         // A key outside of the folder that is listed is asked for all the same.
         let kept = ["manifest.json".to_owned()];
         assert!(store.prove_unstaged(kept).await.is_err());

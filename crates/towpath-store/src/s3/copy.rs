@@ -4,7 +4,7 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, TaggingDirective};
 use towpath_model::{ErrorKind, Failure, Result};
 
-use super::{S3Backend, STAGED, is_missing, is_precondition};
+use super::{S3Backend, STAGED, is_not_there, is_precondition};
 
 /// Bytes up to which an object is copied by one request. S3 would take five gigabytes and answer when
 /// it is done, which is later than a silent answer is waited for.
@@ -34,7 +34,7 @@ impl S3Backend {
         let asked = self.client.head_object().bucket(&self.bucket);
         let found = match asked.key(self.key(key)).send().await {
             Ok(found) => found.content_length(),
-            Err(error) if is_missing(&error) => {
+            Err(error) if is_not_there(&error) => {
                 let letter = format!("{} is missing", self.describe(key));
                 return Err(Failure::new(ErrorKind::ObjectMissing, letter));
             }

@@ -9,7 +9,7 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 use tokio::task::JoinSet;
 use towpath_model::{ErrorKind, Failure, Result};
 
-use super::S3Backend;
+use super::{S3Backend, is_not_there};
 use crate::staged::{Staged, still_there};
 
 /// Requests on their way at once.
@@ -117,14 +117,7 @@ impl S3Backend {
             .await;
         match asked {
             Ok(_) => Ok(true),
-            // An answer to HEAD has no body that could name a code.
-            Err(error)
-                if error
-                    .raw_response()
-                    .is_some_and(|response| response.status().as_u16() == 404) =>
-            {
-                Ok(false)
-            }
+            Err(error) if is_not_there(&error) => Ok(false),
             Err(error) => Err(self.failure("ask for", key, error)),
         }
     }

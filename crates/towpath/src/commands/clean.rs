@@ -86,14 +86,10 @@ impl Found {
         keys
     }
 
-    /// Why it cannot be cleaned now, whoever confirms.
-    fn is_in_the_middle(&self) -> Option<&'static str> {
-        if self.state.stage == Some(RunStage::Switching) {
-            return Some("its cutover is in the middle");
-        }
-        let is_switched = self.state.stage == Some(RunStage::Switched);
-        (!is_switched && self.state.fence != FenceState::None)
-            .then_some("its fence stands, or perhaps does")
+    /// Whether it is an export that is whole and went nowhere.
+    fn is_only_exported(&self) -> bool {
+        let is_a_move = self.plan.clone.is_none() && self.plan.rehearsal.is_none();
+        is_a_move && self.manifest.is_some() && self.state.stage < Some(RunStage::Loaded)
     }
 
     /// What is given up with the rows of a run that has not arrived.
@@ -141,6 +137,15 @@ impl Found {
     }
 }
 
+/// Why a run cannot be cleaned now, whoever confirms.
+fn is_in_the_middle(state: &RunState) -> Option<&'static str> {
+    if state.stage == Some(RunStage::Switching) {
+        return Some("its cutover is in the middle");
+    }
+    let is_switched = state.stage == Some(RunStage::Switched);
+    (!is_switched && state.fence != FenceState::None).then_some("its fence stands, or perhaps does")
+}
+
 fn amount(staged: &Staged) -> String {
     let uploads = match staged.uploads {
         0 => String::new(),
@@ -172,7 +177,7 @@ async fn one(context: &Context, run: &RunId, arguments: &CleanArguments) -> Resu
     if let Some(gives_up) = found.gives_up() {
         eprintln!("{gives_up}");
     }
-    refuse_in_use(context, &found).await?;
+    refuse_in_use(context, run, &found.state).await?;
     if arguments.dry_run {
         if context.json {
             tell_json(&found, &staged, 0, true);
@@ -196,11 +201,10 @@ async fn one(context: &Context, run: &RunId, arguments: &CleanArguments) -> Resu
     Ok(Exit::Done)
 }
 
-/// Refuses what somebody is in the middle of. A lease of another process is refused again, and for
-/// certain, when it is taken.
-async fn refuse_in_use(context: &Context, found: &Found) -> Result<()> {
-    let run = found.run();
-    if let Some(why) = found.is_in_the_middle() {
+/// Refuses what somebody is in the middle of. A lease that another process has is refused where it is
+/// taken.
+async fn refuse_in_use(context: &Context, run: &RunId, state: &RunState) -> Result<()> {
+    if let Some(why) = is_in_the_middle(state) {
         return Err(Failure::new(
             ErrorKind::Blocked,
             format!("could not clean run {run}: {why}"),
@@ -256,6 +260,8 @@ async fn purge(context: &Context, found: &Found) -> Result<(Staged, u64)> {
                 )
                 .hint("look with `towpath status`, then the same command again"));
             }
+            // Once more: a question may be looked at for hours.
+            refuse_in_use(context, found.run(), &state).await?;
             journal.append(Entry::Cleaning).await?;
             let purged = Box::pin(store.purge_staged()).await?;
             let asked = Box::pin(store.prove_unstaged(found.keys())).await?;
@@ -300,22 +306,29 @@ async fn expired(context: &Context, arguments: &CleanArguments) -> Result<Exit> 
     let oldest = OffsetDateTime::now_utc()
         - Duration::days(i64::try_from(days.min(36_500)).unwrap_or(36_500));
     let current = context.local.current_run()?;
-    let mut due = Vec::new();
+    let (mut listed, mut left) = (Vec::new(), 0);
     for run in context.stored_runs().await? {
-        // A folder without a plan has no rows; one that cannot be read is somebody's to look at.
-        match Found::read(context, &run).await {
-            Err(failure) if failure.kind() == ErrorKind::NotFound => {}
-            Err(failure) => eprintln!("left: run {run}: {failure}"),
-            Ok(found) => match is_due(&found, oldest, current.as_ref()) {
-                Due::No => {}
-                Due::Left(why) => eprintln!("left: run {run}: {why}"),
-                Due::Yes => due.push(found),
-            },
-        }
-    }
-    let mut listed = Vec::new();
-    for found in due {
-        let staged = found.store.staged().await?;
+        let look = async {
+            let found = Found::read(context, &run).await?;
+            let due = due(context, &found, oldest, current.as_ref()).await?;
+            Ok::<_, Failure>((found, due))
+        };
+        let (found, staged) = match Box::pin(look).await {
+            // A folder without a plan has no rows; one that cannot be read is somebody's to look at.
+            Err(failure) if failure.kind() == ErrorKind::NotFound => continue,
+            Ok((_, Due::No)) => continue,
+            Err(failure) => {
+                eprintln!("left: run {run}: {failure}");
+                left += 1;
+                continue;
+            }
+            Ok((_, Due::Left(why))) => {
+                eprintln!("left: run {run}: {why}");
+                left += 1;
+                continue;
+            }
+            Ok((found, Due::Yes(staged))) => (found, staged),
+        };
         if !context.json {
             println!("{}", found.heading(&staged));
         }
@@ -328,7 +341,8 @@ async fn expired(context: &Context, arguments: &CleanArguments) -> Result<Exit> 
         listed.push(found);
     }
     if listed.is_empty() {
-        eprintln!("no run has rows that are older than {days} days");
+        let other = if left > 0 { "other " } else { "" };
+        eprintln!("no {other}run has rows that are older than {days} days");
         return Ok(Exit::Done);
     }
     if arguments.dry_run {
@@ -340,7 +354,7 @@ async fn expired(context: &Context, arguments: &CleanArguments) -> Result<Exit> 
     let mut failed = None;
     for found in listed {
         // One that cannot be cleaned should not keep the rows of the others.
-        match Box::pin(clean_expired(context, &found)).await {
+        match Box::pin(purge(context, &found)).await {
             Ok((purged, asked)) => tell(context, &found, &purged, asked),
             Err(failure) => {
                 eprintln!("left: run {}: {failure}", found.run());
@@ -352,49 +366,80 @@ async fn expired(context: &Context, arguments: &CleanArguments) -> Result<Exit> 
     failed.map_or(Ok(Exit::Done), Err)
 }
 
-async fn clean_expired(context: &Context, found: &Found) -> Result<(Staged, u64)> {
-    refuse_in_use(context, found).await?;
-    Box::pin(purge(context, found)).await
-}
-
 /// Whether the time of a run is over.
 enum Due {
     No,
     /// It is, and something speaks against it.
     Left(&'static str),
-    Yes,
+    /// These rows of it go.
+    Yes(Staged),
 }
 
-fn is_due(found: &Found, oldest: OffsetDateTime, current: Option<&RunId>) -> Due {
-    if matches!(found.state.staged, StagedRows::Gone { .. }) {
-        return Due::No;
+async fn due(
+    context: &Context,
+    found: &Found,
+    oldest: OffsetDateTime,
+    current: Option<&RunId>,
+) -> Result<Due> {
+    // What the journal knows to be gone may be there again: an upload that came late, a backup that
+    // was put back.
+    let is_gone = matches!(found.state.staged, StagedRows::Gone { .. });
+    if is_gone && found.store.staged().await?.is_empty() {
+        return Ok(Due::No);
     }
     match OffsetDateTime::parse(found.since(), &Rfc3339) {
-        Ok(since) if since > oldest => return Due::No,
+        Ok(since) if since > oldest => return Ok(Due::No),
         Ok(_) => {}
         Err(_) => {
-            return Due::Left(
+            return Ok(Due::Left(
                 "when it was made cannot be read; `towpath clean` with its name asks",
-            );
+            ));
         }
     }
-    if found.holder.is_some() {
-        return Due::Left("somebody is at work on it");
+    if let Some(why) = stays(found, current) {
+        return Ok(Due::Left(why));
     }
-    if let Some(why) = found.is_in_the_middle() {
-        return Due::Left(why);
+    if found.is_only_exported() && !is_cloned(context, found.run()).await? {
+        return Ok(Due::Left(
+            "it was never loaded, nor is a clone made of it: if the source has gone, its rows are the only ones; \
+             `towpath clean` with its name asks",
+        ));
+    }
+    found.store.staged().await.map(Due::Yes)
+}
+
+/// Whether a clone of a run's rows was swapped in.
+async fn is_cloned(context: &Context, run: &RunId) -> Result<bool> {
+    for other in context.stored_runs().await? {
+        let store = context.open_store(&other).await?;
+        let Some(stored) = run_files::stored_plan(&store).await? else {
+            continue;
+        };
+        let clone = stored.plan.clone.as_ref();
+        if clone.is_some_and(|clone| clone.from.as_ref() == Some(run))
+            && RunState::of(&read_journal(&store).await?).swapped
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What speaks against deleting the rows of a run whose time is over.
+fn stays(found: &Found, current: Option<&RunId>) -> Option<&'static str> {
+    if found.holder.is_some() {
+        return Some("somebody is at work on it");
+    }
+    if let Some(why) = is_in_the_middle(&found.state) {
+        return Some(why);
     }
     let is_loaded = found.state.stage >= Some(RunStage::Loaded);
     let is_a_move = found.plan.clone.is_none() && found.plan.rehearsal.is_none();
     if is_a_move && is_loaded && found.gives_up().is_some() && found.verified != Some(true) {
-        return Due::Left(
-            "it is loaded and not verified clean; `towpath clean` with its name asks",
-        );
+        return Some("it is loaded and not verified clean; `towpath clean` with its name asks");
     }
-    if current == Some(found.run()) && found.gives_up().is_some() {
-        return Due::Left(
-            "it is the current run here and has not arrived; `towpath clean` with its name asks",
-        );
-    }
-    Due::Yes
+    let is_current = current == Some(found.run());
+    (is_current && found.gives_up().is_some()).then_some(
+        "it is the current run here and has not arrived; `towpath clean` with its name asks",
+    )
 }

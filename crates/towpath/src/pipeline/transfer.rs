@@ -11,7 +11,7 @@ use towpath_model::event::{Stage, Unit};
 use towpath_model::journal::{Entry, RunStage};
 use towpath_model::manifest::{Manifest, StoredChunk};
 use towpath_model::schema::CleanSchema;
-use towpath_model::subset::KeptRows;
+use towpath_model::subset::{KeptRows, TableSubset};
 use towpath_model::{ErrorKind, Failure, Result};
 use towpath_plan::target_processors;
 use towpath_postgres::catalog::queries;
@@ -26,6 +26,7 @@ use crate::pipeline::survey::survey;
 use crate::pipeline::{enter, timed};
 use crate::run_files::{self, StoredPlan};
 use crate::run_state::RunState;
+use crate::table::counted;
 use crate::{aws, clock};
 
 mod take_over;
@@ -203,7 +204,8 @@ impl<'t> Transfer<'t> {
                 }
                 sealed
             };
-            self.beside(&load, early, receiver, exporting).await
+            let done = self.beside(&load, early, receiver, exporting).await;
+            done.map_err(|failure| self.told_of_reuse(failure))
         })
         .await?;
         self.finish_load(&load, &manifest, loaded).await?;
@@ -373,14 +375,17 @@ impl<'t> Transfer<'t> {
         let (mut kept, doubtful): (Vec<StoredChunk>, Vec<StoredChunk>) =
             state.chunks.values().cloned().partition(|chunk| {
                 let is_known = begun.same_snapshot && state.proven.contains(&chunk.chunk);
-                is_known && !self.is_noted_again(chunk) && !self.reuses()
+                is_known
+                    && !self.is_noted_again(chunk)
+                    && !self.is_chosen_again(chunk)
+                    && !self.reuses()
             });
         let events = &self.context.events;
         events.start(Stage::Export, self.plan.plan.bytes(), Unit::Bytes);
         if !kept.is_empty() {
             events.note(
                 Stage::Export,
-                format!("{} chunks are stored already", kept.len()),
+                format!("{} stored already", counted(kept.len() as u64, "chunk")),
             );
             events.advance(
                 Stage::Export,
@@ -393,18 +398,20 @@ impl<'t> Transfer<'t> {
         events.note(
             Stage::Export,
             format!(
-                "proving {} stored chunks: the snapshot they belong to is gone",
-                doubtful.len()
+                "proving {}: the snapshot is gone that they were read in",
+                counted(doubtful.len() as u64, "stored chunk")
             ),
         );
         let proven = towpath_export::prove(&begun.export, &mut begun.holder, doubtful).await?;
         if proven.stale > 0 {
             events.note(
                 Stage::Export,
-                format!(
-                    "{} chunks have changed on the source and are exported again",
-                    proven.stale
-                ),
+                match proven.stale {
+                    1 => "1 chunk has changed on the source and is exported again".to_owned(),
+                    stale => {
+                        format!("{stale} chunks have changed on the source and are exported again")
+                    }
+                },
             );
         }
         kept.extend(proven.kept);
@@ -417,6 +424,13 @@ impl<'t> Transfer<'t> {
     fn reuses(&self) -> bool {
         let clone = self.plan.plan.clone.as_ref();
         clone.is_some_and(|clone| clone.reuses.is_some())
+    }
+
+    /// Whether which rows a chunk holds was chosen by another process. The snapshot is the same, and
+    /// what a condition says may be of the moment: `now()` is one of the transaction.
+    fn is_chosen_again(&self, chunk: &StoredChunk) -> bool {
+        let table = self.plan.plan.table(&chunk.chunk.table);
+        table.is_some_and(|table| matches!(table.subset, Some(TableSubset::Kept { .. })))
     }
 
     /// Whether a stored chunk is read once more because what its masked columns held is to be noted:

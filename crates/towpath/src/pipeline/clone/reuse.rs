@@ -15,7 +15,7 @@ use towpath_model::connection::Side;
 use towpath_model::digest::{Hash, RunKey};
 use towpath_model::document::Document;
 use towpath_model::manifest::Manifest;
-use towpath_model::plan::{Plan, PlannedTable};
+use towpath_model::plan::{Plan, PlannedChunk, PlannedTable};
 use towpath_model::{QualifiedName, Result, RunId, TableId};
 use towpath_postgres::{Session, SnapshotHolder};
 use towpath_store::RunStore;
@@ -34,7 +34,7 @@ const TOO_FAR_APART: u64 = 1 << 31;
 /// name, has rows of its own, whose transactions say nothing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Identities {
-    /// Cluster, database and timeline.
+    /// Cluster, database, timeline and start of the server.
     database: String,
     /// Of each table a hash of its OID and of number and type of each column.
     tables: BTreeMap<TableId, Hash>,
@@ -57,17 +57,22 @@ impl Identities {
             what: String,
             plain: bool,
         }
+        // A disk that was put back has cluster and timeline of the one it was copied from, and gives
+        // the same transaction ids to other transactions. It cannot come without a start.
         let place = session
             .scalar(
                 "select d.oid || '/' || pg_catalog.left(
                             pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8)
+                        || '/' || pg_catalog.to_char(
+                            pg_catalog.pg_postmaster_start_time() at time zone 'UTC',
+                            'YYYYMMDDHH24MISSUS')
                    from pg_catalog.pg_database d
                   where d.datname = pg_catalog.current_database()",
                 &[],
             )
             .await?;
-        // Other kinds of storage have their own idea of `xmin`. What is written of an OID alias is the
-        // name of something else, which may get another one.
+        // Other kinds of storage have their own idea of `xmin`. What is written of an OID alias or of a
+        // privilege is the name of something else, which may get another one.
         let found: Vec<Found> = session
             .fetch(
                 "select n.nspname as schema, c.relname as name,
@@ -76,7 +81,7 @@ impl Identities {
                                                  pg_catalog.quote_ident(a.attname)),
                             ' ' order by a.attnum) as what,
                         pg_catalog.bool_and(t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace
-                                            and t.typtype = 'b' and t.typname !~ '^_?reg') as plain
+                                            and t.typtype = 'b' and t.typname !~ '^_?(reg|aclitem)') as plain
                    from pg_catalog.pg_class c
                    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
                    join pg_catalog.pg_attribute a
@@ -133,6 +138,9 @@ pub async fn remember(store: &RunStore, plan: &Plan, session: &mut Session) -> R
 /// Enters into a plan which run's chunks may be used again, if there is one whose plan fits, and
 /// takes over the slices of the tables that they are of. Whether these are unchanged is proven in the
 /// snapshot of the export.
+///
+/// A table that is cut otherwise by now has grown or shrunk, so it has changed: with slices of long ago
+/// all that is new since would be in the last one, night after night.
 pub async fn plan(
     context: &Context,
     order: &Order,
@@ -146,16 +154,30 @@ pub async fn plan(
         return Ok(());
     };
     let fitting = fitting(order, plan, &before, session).await?;
+    let mut takes = false;
     for table in &mut plan.tables {
         let theirs = before.plan.plan.table(&table.id);
-        if let (true, Some(theirs)) = (fitting.contains(&table.id), theirs) {
+        if let Some(theirs) = theirs.filter(|_| fitting.contains(&table.id))
+            && cut_alike(&table.chunks, &theirs.chunks)
+        {
             table.chunks.clone_from(&theirs.chunks);
+            takes = true;
         }
     }
-    if let (false, Some(clone)) = (fitting.is_empty(), &mut plan.clone) {
+    if let (true, Some(clone)) = (takes, &mut plan.clone) {
         clone.reuses = Some(before.plan.plan.run.clone());
     }
     Ok(())
+}
+
+/// Whether slices that were cut before are about those that would be cut now: as many, and the last,
+/// which is open, begins no more than a quarter too early.
+fn cut_alike(now: &[PlannedChunk], before: &[PlannedChunk]) -> bool {
+    let last = |chunks: &[PlannedChunk]| {
+        let pages = chunks.last().and_then(|chunk| chunk.pages);
+        pages.map_or(0, |pages| u64::from(pages.from_page))
+    };
+    now.len() == before.len() && last(now) * 4 <= last(before) * 5
 }
 
 /// The run of the clone that serves now. Nothing is reused where anything about it cannot be read:
@@ -202,34 +224,41 @@ async fn fitting(
     before: &Sealed,
     session: &mut Session,
 ) -> Result<BTreeSet<TableId>> {
-    let theirs = &before.plan.plan;
     let stored = before.store.latest_numbered::<Identities>(IDENTITIES).await;
     let Ok(Some((_, were))) = stored else {
         return Ok(BTreeSet::new());
     };
     let are = Identities::of(session, plan).await?;
+    let theirs = &before.plan.plan;
+    Ok(which_fit((plan, &are), (theirs, &were), order.residual))
+}
+
+/// The same, of plans and of what their tables are.
+fn which_fit(
+    (plan, are): (&Plan, &Identities),
+    (theirs, were): (&Plan, &Identities),
+    is_scanned: bool,
+) -> BTreeSet<TableId> {
+    // Another version may read, write or mask otherwise.
+    if plan.made_by != theirs.made_by {
+        return BTreeSet::new();
+    }
     let keys = [plan, theirs].map(|plan| {
         let masks = plan.clone.as_ref().and_then(|clone| clone.masks.as_ref());
         masks.map(|masks| masks.key_id.clone())
     });
-    // Another version may mask otherwise.
-    let masks_alike = keys[0] == keys[1] && plan.made_by == theirs.made_by;
     let fits = |table: &&PlannedTable| {
         let is_masked = !table.masks.is_empty();
         theirs
             .table(&table.id)
             .is_some_and(|theirs| same_shape(table, theirs))
-            && are.agree(&were, &table.id)
+            && are.agree(were, &table.id)
             && (are.plain.contains(&table.id) || plan.pre_data == theirs.pre_data)
             // The residual scan compares with what masked columns held: nobody would have read it.
-            && (!is_masked || (masks_alike && !order.residual))
+            && (!is_masked || (keys[0] == keys[1] && !is_scanned))
     };
-    Ok(plan
-        .tables
-        .iter()
-        .filter(fits)
-        .map(|table| table.id.clone())
-        .collect())
+    let fitting = plan.tables.iter().filter(fits);
+    fitting.map(|table| table.id.clone()).collect()
 }
 
 /// Whether two plans read the same of a table, in the same form, and mask it alike.
@@ -358,6 +387,109 @@ mod tests {
             tables: Vec::new(),
             root: Hash::of(b""),
         }
+    }
+
+    /// A plan of two tables, the second masked, and what its tables are.
+    fn planned() -> (Plan, Identities) {
+        let report = crate::report::sample::report(2, |no| format!("t{no}"));
+        let mut plan = crate::report::sample::clone(report).plan;
+        let mut are = Identities {
+            database: "cluster/5/00000001/1".to_owned(),
+            ..Identities::default()
+        };
+        plan.tables.reverse();
+        for table in &mut plan.tables {
+            table.subset = None;
+            are.tables.insert(table.id.clone(), Hash::of(b"16401 1:23"));
+            are.plain.insert(table.id.clone());
+        }
+        (plan, are)
+    }
+
+    #[test]
+    fn a_table_fits_only_where_all_that_made_its_chunks_is_the_same() {
+        type Other = fn(&mut Plan, &mut Identities);
+        let (plan, are) = planned();
+        let fit = |change: Other, is_scanned| {
+            let (mut theirs, mut were) = planned();
+            change(&mut theirs, &mut were);
+            let fitting = which_fit((&plan, &are), (&theirs, &were), is_scanned);
+            let places = plan.tables.iter().map(|table| fitting.contains(&table.id));
+            places.collect::<Vec<_>>()
+        };
+        assert_eq!(fit(|_, _| {}, false), [true, true]);
+        assert_eq!(fit(|_, _| {}, true), [true, false], "its rows want reading");
+        let key: Other = |plan, _| {
+            let clone = plan.clone.as_mut().unwrap();
+            clone.masks.as_mut().unwrap().key_id = "another".to_owned();
+        };
+        assert_eq!(fit(key, false), [true, false]);
+        let mask: Other = |plan, _| {
+            let masks = plan.tables[1].masks.values_mut();
+            masks.for_each(|mask| mask.domain = "another".to_owned());
+        };
+        assert_eq!(fit(mask, false), [true, false]);
+        let origin: Other = |plan, _| {
+            let masks = plan.tables[1].masks.values_mut();
+            masks.for_each(|mask| mask.origin = "another".to_owned());
+        };
+        assert_eq!(fit(origin, false), [true, true]);
+        let none: [Other; 4] = [
+            |plan, _| plan.made_by = "another".to_owned(),
+            |_, were| were.database = "cluster/5/00000001/2".to_owned(),
+            |_, were| were.database = String::new(),
+            |_, were| were.tables.clear(),
+        ];
+        for (no, change) in none.into_iter().enumerate() {
+            assert_eq!(fit(change, false), [false, false], "{no}");
+        }
+        let first: [Other; 5] = [
+            |plan, _| plan.tables[0].columns.push("more".to_owned()),
+            |plan, _| plan.tables[0].types[0] = "int8".to_owned(),
+            |plan, _| plan.tables[0].format = towpath_model::plan::Format::Csv,
+            |plan, _| plan.tables[0].subset = Some(towpath_model::subset::TableSubset::Empty),
+            |plan, were| {
+                let id = plan.tables[0].id.clone();
+                were.tables.insert(id, Hash::of(b"16402 1:23"));
+            },
+        ];
+        for (no, change) in first.into_iter().enumerate() {
+            assert_eq!(fit(change, false), [false, true], "{no}");
+        }
+    }
+
+    #[test]
+    fn types_of_others_want_the_same_schema() {
+        let ((plan, mut are), (mut theirs, were)) = (planned(), planned());
+        are.plain.clear();
+        let fit = |theirs: &Plan| which_fit((&plan, &are), (theirs, &were), false).len();
+        assert_eq!(fit(&theirs), 2);
+        theirs.pre_data = Hash::of(b"create type");
+        assert_eq!(fit(&theirs), 0);
+    }
+
+    #[test]
+    fn a_table_that_has_grown_is_cut_anew() {
+        let cut = |pages: u32, count: u32| -> Vec<PlannedChunk> {
+            let at = |no: u32| pages / count * no;
+            let slices = (0..count).map(|no| PlannedChunk {
+                no: no + 1,
+                pages: Some(towpath_model::plan::PageRange {
+                    from_page: at(no),
+                    to_page: (no + 1 < count).then(|| at(no + 1)),
+                }),
+                oids: None,
+            });
+            slices.collect()
+        };
+        let whole = vec![PlannedChunk::WHOLE];
+        assert!(cut_alike(&whole, &whole));
+        assert!(cut_alike(&cut(1000, 4), &cut(1000, 4)));
+        assert!(cut_alike(&cut(1200, 4), &cut(1000, 4)));
+        assert!(!cut_alike(&cut(1000, 4), &whole));
+        assert!(!cut_alike(&cut(1000, 5), &cut(1000, 4)));
+        // As many slices as there are at most.
+        assert!(!cut_alike(&cut(2_000_000, 10_000), &cut(1_000_000, 10_000)));
     }
 
     #[test]

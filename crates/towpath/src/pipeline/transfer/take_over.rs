@@ -1,19 +1,21 @@
 //! A clone of a sealed run: its chunks are taken over in place of an export.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use towpath_export::{SealInputs, TakeOver};
-use towpath_model::Result;
 use towpath_model::event::{Stage, Unit};
 use towpath_model::journal::{Entry, RunStage};
 use towpath_model::manifest::{Manifest, StoredChunk};
+use towpath_model::{ErrorKind, Failure, Result};
 use towpath_postgres::SnapshotFacts;
 use towpath_store::CodecPolicy;
 
 use super::{BegunExport, QUEUE, Transfer};
 use crate::pipeline::clone::{Sealed, reuse};
 use crate::pipeline::{enter, timed};
+use crate::table::counted;
 use crate::{clock, run_files};
 
 impl Transfer<'_> {
@@ -103,16 +105,42 @@ impl Transfer<'_> {
         }
         let context = self.taking_from(before)?;
         let tried = |chunk: &towpath_model::ChunkId| self.state.attempts_at(chunk);
-        let adopted = towpath_export::adopt_tables(&context, &unchanged, tried).await?;
+        let holder = &mut begun.holder;
+        let adopted = towpath_export::adopt_tables(&context, holder, &unchanged, tried).await?;
+        let tables: BTreeSet<_> = adopted.iter().map(|chunk| &chunk.chunk.table).collect();
+        let run = &before.plan.plan.run;
+        if tables.len() < unchanged.len() {
+            let lost = counted((unchanged.len() - tables.len()) as u64, "table");
+            let text = format!("{lost} of which run {run} has lost chunks: read again");
+            self.context.events.note(Stage::Export, text);
+        }
+        let tables = match tables.len() {
+            1 => "1 table is what it was".to_owned(),
+            tables => format!("{tables} tables are what they were"),
+        };
         let text = format!(
-            "{} tables are what they were in run {}: {} stored chunks are used again",
-            unchanged.len(),
-            before.plan.plan.run,
-            adopted.len()
+            "{tables} in run {run}; used again: {}",
+            counted(adopted.len() as u64, "stored chunk")
         );
         self.context.events.note(Stage::Export, text);
         kept.extend(adopted);
         Ok(())
+    }
+
+    /// What is used again is not read before it is loaded, and the same command would use it again.
+    pub(super) fn told_of_reuse(&self, failure: Failure) -> Failure {
+        let clone = self.plan.plan.clone.as_ref();
+        let damaged = matches!(
+            failure.kind(),
+            ErrorKind::ChunkCorrupt | ErrorKind::ObjectMissing
+        );
+        match clone.and_then(|clone| clone.reuses.as_ref()) {
+            Some(run) if damaged => failure.hint(format!(
+                "chunks of run {run} are used again, and this may be one: `towpath verify {run} --chunks` tells; \
+                 with --anew and TOWPATH_CLONE_REUSE=no the clone reads everything at its source"
+            )),
+            _ => failure,
+        }
     }
 
     fn taking_from(&self, from: &Sealed) -> Result<TakeOver> {
