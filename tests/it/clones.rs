@@ -9,7 +9,9 @@ use towpath_tests::pg::{MASTER_PASSWORD, psql, try_psql};
 use towpath_tests::process::Finished;
 use towpath_tests::sample::Site;
 use towpath_tests::tcp_proxy::{Direction, Trigger, Trouble};
-use towpath_tests::{Fault, Pair, Project, TcpProxy, pair, project, wait_until};
+use towpath_tests::{
+    Fault, Installation, Pair, Project, TargetShape, TcpProxy, pair, pair_on, project, wait_until,
+};
 
 /// A name that has to be quoted wherever it goes.
 const NAME: &str = "Stag\"ing' 1";
@@ -25,11 +27,19 @@ struct Harbour {
     site: Site,
     project: Project,
     proxy: TcpProxy,
+    /// What clones are made to.
+    to: String,
 }
 
 impl Harbour {
     fn new() -> Self {
-        let pair = pair();
+        Self::on(pair())
+    }
+
+    fn on(mut pair: Pair) -> Self {
+        let target = &mut pair.target;
+        target.psql_superuser("alter system set max_prepared_transactions = 2");
+        target.cluster.crash_and_restart();
         let site = Site::fresh(&pair, "harbour");
         psql(
             &site.source,
@@ -39,6 +49,9 @@ impl Harbour {
              insert into public.ropes values (3, 1), (8, 2);
              create table public.berths (code text default 'B' || nextval('public.ships_id_seq'));
              create sequence public.alone start 7;
+             create sequence public.bills_no as integer;
+             create table public.bills (no bigint default 20260000000 + nextval('public.bills_no'));
+             insert into public.bills select from generate_series(1, 3);
              select setval('public.alone', 99), setval('public.ships_id_seq', 5000),
                     setval('public.ropes_id_seq', 500);
              alter database harbour set work_mem = '7MB';
@@ -59,6 +72,7 @@ impl Harbour {
             site,
             project,
             proxy,
+            to: NAME.to_owned(),
         }
     }
 
@@ -70,13 +84,17 @@ impl Harbour {
     }
 
     fn clone(&self, code: i32, more: &[&str]) -> Finished {
-        let arguments = [&["clone", "--to", NAME, "--unmasked", "--yes"][..], more].concat();
-        self.project.expect(code, &arguments)
+        let arguments = [
+            &["clone", "--to", &self.to, "--unmasked", "--yes"][..],
+            more,
+        ];
+        self.project.expect(code, &arguments.concat())
     }
 
     fn clone_anew(self) -> Self {
         let end = self.clone(0, &[]);
-        assert!(!end.stderr.contains("going on with"), "{end}");
+        let goes_on = |line: &str| line.starts_with("going on with");
+        assert!(!end.stderr.lines().any(goes_on), "{end}");
         self
     }
 
@@ -131,9 +149,42 @@ impl Harbour {
     }
 
     fn clones(&self) -> Vec<Value> {
-        let end = self.project.expect(0, &["clones", NAME, "--json"]);
+        let end = self.project.expect(0, &["clones", &self.to, "--json"]);
         let told: Value = serde_json::from_str(end.stdout.trim()).expect("clones as JSON");
         told["clones"].as_array().expect("a list").clone()
+    }
+
+    /// Loses what the server answers to the next swap.
+    fn lose_the_answer(&self) {
+        let trigger = Trigger::Pattern(Direction::ToServer, SERVING.as_bytes().to_vec());
+        self.proxy.disturb(trigger, Trouble::LoseAnswer, 1);
+    }
+
+    /// Who may be ended connects, and stays.
+    fn somebody(&self) -> Guest {
+        let known = "select count(*) from pg_roles where rolname = 'somebody'";
+        if self.pair.target.psql_superuser(known) == "0" {
+            self.pair
+                .target
+                .psql_superuser("create role somebody login password 'pw' in role authenticated");
+        }
+        self.stay(&self.pair.target.url_as("somebody", "pw", NAME))
+    }
+
+    /// A transaction that outlives its session: no session can be ended for it.
+    fn refuses_for_a_prepared_transaction(&self) {
+        self.ask(
+            "begin; insert into public.ropes values (99, 9); prepare transaction 'left behind'",
+        );
+        let refused = self.clone(10, &["--keep", "0"]);
+        for told in ["it holds 1 prepared transaction;", "`rollback prepared`"] {
+            assert!(
+                refused.stderr.contains(told),
+                "{told:?} is not told:\n{refused}"
+            );
+        }
+        assert_eq!(self.states(), ["serving", "kept", "building"]);
+        self.ask("rollback prepared 'left behind'");
     }
 
     fn states(&self) -> Vec<String> {
@@ -245,11 +296,7 @@ fn a_clone_takes_the_place_of_the_one_before_whenever_it_is_killed_and_goes_back
     assert!(harbour.clone_killed_at(&[(to_server, SERVING)]));
     assert_eq!(harbour.ships(), "30");
     assert_eq!(harbour.states(), ["serving", "building"]);
-    harbour
-        .pair
-        .target
-        .psql_superuser("create role somebody login password 'pw' in role authenticated");
-    let guest = harbour.stay(&harbour.pair.target.url_as("somebody", "pw", NAME));
+    let guest = harbour.somebody();
     let second = harbour.clone(1, &[]);
     drop(guest);
     assert!(
@@ -268,13 +315,14 @@ fn a_clone_takes_the_place_of_the_one_before_whenever_it_is_killed_and_goes_back
     assert_eq!(harbour.ships(), "20", "{second}");
     assert_eq!(harbour.states(), ["serving", "kept"]);
     assert_eq!(harbour.ask(of_database), "7MB {statement_timeout=9s} t f t");
-    // One that feeds a text, too, stays where it was: nobody can say what fits.
+    // One that feeds a text, too, or numbers that are not its own stays where it was: nobody can say
+    // what fits.
     let sequences = "select string_agg(sequencename || ' ' || coalesce(last_value::text, '-'), ', '
                                        order by sequencename)
                        from pg_sequences where schemaname = 'public'";
     assert_eq!(
         harbour.ask(sequences),
-        "alone -, ropes_id_seq 8, ships_id_seq 5000"
+        "alone -, bills_no 3, ropes_id_seq 8, ships_id_seq 5000"
     );
 
     // Killed when it is swapped in and has not heard so: the same command ends it, and makes no other.
@@ -290,11 +338,13 @@ fn a_clone_takes_the_place_of_the_one_before_whenever_it_is_killed_and_goes_back
     assert_eq!(harbour.clones()[0]["run"], swapped[0]["run"]);
     assert_eq!(harbour.states(), ["serving", "kept"]);
 
-    // There and back; both are verified, wherever they are.
+    // There and back, though the answer is lost; both are verified, wherever they are.
     let before = harbour.clones();
+    harbour.lose_the_answer();
     harbour
         .project
         .expect(0, &["clones", NAME, "--back", "--yes"]);
+    assert_eq!(harbour.proxy.struck(), 1);
     let back = harbour.clones();
     assert_eq!(
         [&back[0]["run"], &back[1]["run"]],
@@ -313,6 +363,32 @@ fn a_clone_takes_the_place_of_the_one_before_whenever_it_is_killed_and_goes_back
         assert!(refused.stderr.contains("makes clone"), "{refused}");
     }
 
+    harbour.refuses_for_a_prepared_transaction();
+
+    // A clone that is dropped halfway is not put back.
+    let target = &harbour.pair.target;
+    let halfway =
+        "update pg_database set datconnlimit = -2 where datname like 'towpath_clone_kept_%'";
+    target.psql_superuser(halfway);
+    let refused = harbour
+        .project
+        .expect(1, &["clones", NAME, "--back", "--yes"]);
+    assert!(refused.stderr.contains("takes connections"), "{refused}");
+    assert_eq!(harbour.ships(), "20");
+
+    // Named like a clone, and with the mark of another one: nobody's to drop.
+    let master = &target.shape().master;
+    target.psql_superuser(&format!(
+        "create database towpath_clone_kept_1 owner {master}"
+    ));
+    target.psql_superuser(
+        "do $$ begin
+           execute format('comment on database towpath_clone_kept_1 is %L',
+             (select shobj_description(oid, 'pg_database') from pg_database
+               where datname like 'towpath_clone_kept_2%'));
+         end $$",
+    );
+
     // A superuser's session is nobody's to end: the clone before serves on.
     let superuser = harbour.pair.target.cluster.superuser_url(NAME);
     let guest = harbour.stay(&superuser);
@@ -326,11 +402,12 @@ fn a_clone_takes_the_place_of_the_one_before_whenever_it_is_killed_and_goes_back
     let last = harbour.clone(0, &["--keep", "0"]);
     assert!(last.stderr.contains("going on with clone"), "{last}");
     assert_eq!(harbour.states(), ["serving"], "{last}");
-    let left = "select count(*) from pg_database where datname like 'towpath\\_%'";
-    assert_eq!(harbour.pair.target.psql_superuser(left), "0");
+    let left = "select string_agg(datname, ' ') from pg_database where datname like 'towpath\\_%'";
+    let target = &harbour.pair.target;
+    assert_eq!(target.psql_superuser(left), "towpath_clone_kept_1");
+    assert_eq!(harbour.unmarked(), ["towpath_clone_kept_1"]);
 
     // What towpath has not made is not its to take the place of, whatever it says of itself.
-    let target = &harbour.pair.target;
     target.psql_superuser("create database theirs");
     target.psql_superuser(
         "do $$ begin
@@ -351,6 +428,100 @@ fn a_clone_takes_the_place_of_the_one_before_whenever_it_is_killed_and_goes_back
 }
 
 #[test]
+fn a_url_leads_to_another_server_than_the_targets() {
+    let mut harbour = Harbour::new();
+    // Nobody listens there: whatever asked the configured target would fail.
+    let nowhere = "postgres://nobody:nothing@127.0.0.1:1/app";
+    let master = harbour.pair.target.shape().master.clone();
+    let server = format!("postgres://{master}@127.0.0.1:{}", harbour.proxy.port());
+    harbour.to = format!("{server}/Stag%22ing%27%201?sslmode=disable");
+    let harbour = harbour.with("TOWPATH_TARGET_URL", nowhere);
+    let refused = harbour.clone(1, &[]);
+    assert!(
+        refused.stderr.contains("TOWPATH_CLONE_PASSWORD"),
+        "{refused}"
+    );
+    let harbour = harbour.with("TOWPATH_CLONE_PASSWORD", MASTER_PASSWORD);
+    let ends = [refused, harbour.clone(0, &[]), harbour.clone(0, &[])];
+    for end in &ends {
+        assert!(!end.stderr.contains(MASTER_PASSWORD), "{end}");
+    }
+    assert_eq!(harbour.ships(), "30");
+    let clones = harbour.clones();
+    let run = clones[0]["run"].as_str().expect("a run");
+    let told = harbour.project.expect(0, &["status", run]);
+    assert!(!told.stdout.contains("127.0.0.1:1/"), "{told}");
+
+    // Who only has its run is told where to look.
+    let lost = harbour.project.expect(10, &["verify", run]);
+    assert!(lost.stderr.contains("TOWPATH_CLONE_URL"), "{lost}");
+    let url = harbour.pair.target.url_as(&master, MASTER_PASSWORD, "app");
+    let no_way = harbour.pair.target.url_as(&master, MASTER_PASSWORD, "gone");
+    let harbour = harbour.with("TOWPATH_CLONE_URL", &no_way);
+    let refused = harbour
+        .project
+        .expect(2, &["clone", "--to", "staging", "--unmasked", "--yes"]);
+    assert!(
+        refused.stderr.contains("by way of database gone"),
+        "{refused}"
+    );
+    let url = harbour
+        .proxy
+        .through(&url, harbour.pair.target.cluster.port());
+    let harbour = harbour.with("TOWPATH_CLONE_URL", &format!("{url}?sslmode=disable"));
+    harbour.project.expect(0, &["verify", run]);
+
+    // Somebody has dropped the one that serves: the one before is put back all the same.
+    harbour
+        .pair
+        .target
+        .psql(&format!("drop database \"{}\"", NAME.replace('"', "\"\"")));
+    harbour
+        .project
+        .expect(0, &["clones", &harbour.to, "--back", "--yes"]);
+    assert_eq!(harbour.states(), ["serving"]);
+    assert_eq!(harbour.ships(), "30");
+}
+
+#[test]
+fn whole_matrix_of_swaps_on_newer_servers() {
+    for major in 16..=18 {
+        let shape = TargetShape {
+            major,
+            capable: major != 17,
+            ..TargetShape::default()
+        };
+        let harbour = Harbour::on(pair_on(Installation::usual().major(), &shape));
+        let version = "select current_setting('server_version_num')::integer / 10000";
+        assert_eq!(harbour.pair.target.psql(version), major.to_string());
+        harbour.clone(0, &[]);
+        psql(
+            &harbour.site.source,
+            "delete from public.ships where id > 20",
+        );
+        let guest = harbour.somebody();
+        let second = harbour.clone(0, &[]);
+        drop(guest);
+        assert!(
+            second.stderr.contains("1 session of the clone before"),
+            "{second}"
+        );
+        assert_eq!(harbour.ships(), "20");
+        harbour
+            .project
+            .expect(0, &["clones", NAME, "--back", "--yes"]);
+        assert_eq!(harbour.ships(), "30");
+        harbour.refuses_for_a_prepared_transaction();
+        harbour.lose_the_answer();
+        let last = harbour.clone(0, &["--keep", "0"]);
+        assert!(last.stderr.contains("going on with clone"), "{last}");
+        assert_eq!(harbour.states(), ["serving"], "{last}");
+        let left = "select count(*) from pg_database where datname like 'towpath\\_%'";
+        assert_eq!(harbour.pair.target.psql_superuser(left), "0");
+    }
+}
+
+#[test]
 fn whole_matrix_of_two_at_work_on_one_name() {
     let harbour = Harbour::new();
     harbour.clone(0, &[]);
@@ -367,11 +538,35 @@ fn whole_matrix_of_two_at_work_on_one_name() {
         assert!(refused.stderr.contains("is at work on clone"), "{refused}");
     }
     assert_eq!(harbour.states(), ["serving", "building"]);
+    harbour.clone(0, &["--dry-run"]);
     assert!(harbour.kill(running));
     // Another order is not gone on with: what is left of the first one goes.
     let other = harbour.with("TOWPATH_CLONE_SEQUENCES", "fit").clone_anew();
     assert_eq!(other.states(), ["serving", "kept"]);
     let left = "select count(*) from pg_database where datname like 'towpath\\_clone\\_2%'";
+    assert_eq!(other.pair.target.psql_superuser(left), "0");
+
+    // What cannot be gone on with: its rows are deleted, or it is dropped halfway, or of another source.
+    let killed = |harbour: &Harbour| {
+        assert!(harbour.clone_killed_at(&[(Direction::ToServer, "copy \"public\".\"ships\"")]));
+        let clones = harbour.clones();
+        let building = clones.iter().find(|it| it["state"] == "building");
+        let run = building.expect("one is begun")["run"].as_str();
+        run.expect("a run").to_owned()
+    };
+    let run = killed(&other);
+    other.project.expect(0, &["clean", &run, "--confirm", &run]);
+    let other = other.clone_anew();
+    killed(&other);
+    other.pair.target.psql_superuser(
+        "update pg_database set datconnlimit = -2 where datname like 'towpath\\_clone\\_2%'",
+    );
+    let other = other.clone_anew();
+    killed(&other);
+    let site = Site::fresh(&other.pair, "elsewhere");
+    let other = other.with("TOWPATH_SOURCE_URL", &site.source).clone_anew();
+    let ships = "select count(*) from pg_class where relname = 'ships'";
+    assert_eq!(other.ask(ships), "0");
     assert_eq!(other.pair.target.psql_superuser(left), "0");
 }
 

@@ -14,6 +14,7 @@ use crate::{report, table};
 pub async fn clone(context: &Context, arguments: &CloneArguments) -> Result<Exit> {
     context.store_location()?;
     let order = Order::read(context, arguments)?;
+    let order = order.with_key(context).await?;
     let name = order.destination.name.clone();
     let Some(begun) = Box::pin(clone::begin(context, order)).await? else {
         return Ok(Exit::Done);
@@ -27,8 +28,9 @@ pub async fn clone(context: &Context, arguments: &CloneArguments) -> Result<Exit
     // The report tells of a clone that failed as well as of one that did not.
     let paths = report::write(context, &store, None).await;
     let cloned = made?;
-    let paths = paths?;
+    // Whatever becomes of the report, somebody has to hear what serves.
     let exit = tell(context, &name, store.run().as_str(), &cloned);
+    let paths = paths?;
     eprintln!("report: {}", paths.html.display());
     match cloned.after {
         None => Ok(exit),

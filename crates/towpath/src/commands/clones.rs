@@ -88,8 +88,12 @@ fn tell(context: &Context, on: &Destination, clones: &[(&Found, &CloneMark)], st
         );
     }
     if clones.is_empty() {
-        eprintln!("there are no clones on {}", on.server());
-        next("`towpath clone --to NAME` makes one");
+        let (of_name, to) = match on.name.as_str() {
+            "" => (String::new(), "NAME".to_owned()),
+            name => (format!(" of the name {}", readable(name)), quoted(name)),
+        };
+        eprintln!("there are no clones{of_name} on {}", on.server());
+        next(&format!("`towpath clone --to {to}` makes one"));
         return;
     }
     let head = [
@@ -110,7 +114,8 @@ fn tell(context: &Context, on: &Destination, clones: &[(&Found, &CloneMark)], st
     }
 }
 
-fn quoted(name: &str) -> String {
+/// A name as a shell takes it.
+pub(super) fn quoted(name: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     match !name.is_empty() && name.chars().all(is_plain) {
         true => name.to_owned(),
@@ -120,6 +125,7 @@ fn quoted(name: &str) -> String {
 
 fn state(found: &Found, mark: &CloneMark) -> &'static str {
     match (mark.state, &found.keeper) {
+        _ if !found.is_open => "closed",
         (CloneState::Serving, _) => "serving",
         (CloneState::Kept, _) => "kept",
         (CloneState::Building, Some(_)) => "being built",
@@ -155,7 +161,10 @@ fn shown(found: &Found, mark: &CloneMark, now: OffsetDateTime) -> Vec<String> {
         None => mark.run.to_string(),
     };
     let masks = match &mark.masks {
-        Some(masks) => format!("{} columns, key {}", masks.columns, masks.key_id),
+        Some(masks) => {
+            let columns = table::counted(masks.columns as u64, "column");
+            format!("{columns}, key {}", masks.key_id)
+        }
         None => "none".to_owned(),
     };
     vec![
@@ -199,6 +208,7 @@ fn shown_json(found: &Found, mark: &CloneMark, now: OffsetDateTime) -> Value {
         "evidence": mark.evidence,
         "bytes": found.bytes,
         "is_owned": found.is_owned,
+        "is_open": found.is_open,
     })
 }
 
@@ -210,9 +220,9 @@ async fn back(context: &Context, destination: &Destination, yes: bool) -> Result
             let at = mark.snapshot_at.as_ref().unwrap_or(&mark.at);
             format!("run {} (rows of {at})", mark.run)
         };
+        let now = serving.map_or_else(|| "nothing".to_owned(), rows);
         let question = format!(
-            "clone {name} serves {}; put {} back into its place?",
-            rows(serving),
+            "clone {name} serves {now}; put {} back into its place?",
             rows(kept)
         );
         ask(yes, &question)
@@ -229,6 +239,10 @@ async fn back(context: &Context, destination: &Destination, yes: bool) -> Result
         return Ok(Exit::Done);
     }
     println!("clone {name} serves run {} again", serving.run);
+    if swapped.ended > 0 {
+        let sessions = table::counted(swapped.ended as u64, "session");
+        eprintln!("{sessions} did not end in time and had to be ended");
+    }
     if let Some(kept) = &swapped.kept {
         eprintln!("the one that served is kept as {kept}");
     }

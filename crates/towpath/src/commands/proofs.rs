@@ -203,13 +203,16 @@ fn clone(proof: &CloneProof, verification: &Verification) -> String {
             counted(scan.values, "value"),
             match of(|it| matches!(it, CloneFinding::Original { .. })) {
                 0 => "none of the source's".to_owned(),
-                places => format!("the source's or secrets in {}", counted(places, "PLACE")),
+                1 => "the source's or secrets in 1 PLACE".to_owned(),
+                places => format!("the source's or secrets in {places} PLACES"),
             }
         ),
     });
     let wrong = of(|it| !matches!(it, CloneFinding::Original { .. }));
-    if wrong > 0 {
-        parts.push(counted(wrong, "FINDING"));
+    match wrong {
+        0 => {}
+        1 => parts.push("1 FINDING".to_owned()),
+        wrong => parts.push(format!("{wrong} FINDINGS")),
     }
     parts.join(", ")
 }
@@ -217,6 +220,25 @@ fn clone(proof: &CloneProof, verification: &Verification) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn a_line_of_a_clone_counts_what_was_found_in_it() {
+        let report = sample::clone(sample::report(2, |_| "t".to_owned()));
+        let mut verification = report.verification.unwrap();
+        let of_clone = |verification: &Verification| lines(verification).pop().unwrap();
+        assert!(of_clone(&verification).ends_with("4000 values read, none of the source's"));
+        let found = Difference::Clone(CloneFinding::Original {
+            place: "public.t".to_owned(),
+            column: "c".to_owned(),
+            looks_like: "e-mail".to_owned(),
+            values: 1,
+        });
+        verification.differences = vec![found.clone()];
+        assert!(of_clone(&verification).ends_with(" in 1 PLACE"));
+        verification.differences.push(found);
+        assert!(of_clone(&verification).ends_with(" in 2 PLACES"));
+    }
 
     #[test]
     fn a_line_of_links_hides_nothing() {

@@ -10,6 +10,7 @@ use towpath_model::{Exit, Result};
 use towpath_store::read_journal;
 
 use crate::arguments::RunSelector;
+use crate::commands::clones::quoted;
 use crate::commands::{next, show};
 use crate::context::Context;
 use crate::pipeline::verifying;
@@ -162,12 +163,12 @@ fn clone_step(
             "`towpath clones` lists the clones on the server; `towpath clean {run}` deletes its staged rows"
         ),
         (false, true) => format!(
-            "the verification found something, and the clone before it serves on; `towpath report {run}`, then `towpath clone --to {} --anew`",
-            clone.name
+            "the verification found something, and it was not swapped in; `towpath report {run}` tells what; with that mended, the same `towpath clone --to {}` begins anew",
+            quoted(&clone.name)
         ),
         (false, false) => format!(
             "the same `towpath clone --to {}` as before goes on with it",
-            clone.name
+            quoted(&clone.name)
         ),
     }
 }

@@ -51,9 +51,16 @@ impl Keeper {
     }
 
     /// Ends it.
-    pub async fn end(self) {
+    pub async fn end(mut self) {
         self.task.abort();
         // Its session is closed when the task is gone. That it was aborted is no news.
-        let _ = self.task.await;
+        let _ = (&mut self.task).await;
+    }
+}
+
+/// Whoever gives up in between is no longer at work.
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }

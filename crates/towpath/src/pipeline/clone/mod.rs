@@ -31,7 +31,7 @@ use crate::context::{Aside, Context};
 use crate::pipeline::transfer::Transfer;
 use crate::pipeline::{enter, planning, survey, timed, verifying};
 use crate::run_files::{self, StoredPlan};
-use crate::run_state::RunState;
+use crate::run_state::{RunState, StagedRows};
 use crate::{clock, pipeline::clone::database::Swapped};
 
 pub use order::Order;
@@ -109,10 +109,13 @@ pub struct Cloned {
 pub async fn begin(context: &Context, order: Order) -> Result<Option<Begun>> {
     hooks::require(context)?;
     database::require_right(context, &order.destination).await?;
-    let unfinished = database::unfinished(context, &order.destination).await?;
-    for mark in unfinished.iter().filter(|_| !order.anew && !order.dry_run) {
-        if let Some(begun) = Box::pin(go_on(context, &order, mark)).await? {
-            return Ok(Some(begun));
+    // Who only wants the plan is in nobody's way.
+    if !order.dry_run {
+        let unfinished = database::unfinished(context, &order.destination).await?;
+        for mark in unfinished.iter().filter(|_| !order.anew) {
+            if let Some(begun) = Box::pin(go_on(context, &order, mark)).await? {
+                return Ok(Some(begun));
+            }
         }
     }
     match order.from.clone() {
@@ -140,7 +143,13 @@ async fn go_on(context: &Context, order: &Order, mark: &CloneMark) -> Result<Opt
     if mark.state == CloneState::Serving && state.swapped {
         return Ok(None);
     }
-    if let Some(why) = proving::must_begin_anew(&store, order, &clone, &state, mark).await? {
+    let why = match (&mark.state, &state.staged) {
+        (CloneState::Serving, _) | (_, StagedRows::Kept) => {
+            proving::must_begin_anew(&store, order, &clone, &state, mark).await?
+        }
+        _ => Some("its staged rows were deleted"),
+    };
+    if let Some(why) = why {
         eprintln!(
             "not going on with clone {} of run {}: {why}",
             clone.name, mark.run
@@ -179,7 +188,7 @@ async fn cloning(
     let masking = match (&clone.masks, &order.key) {
         (Some(_), Some(key)) => Some(Masking {
             key: key.clone(),
-            originals: proving::originals(context, &order, plan)?.map(Arc::new),
+            originals: proving::originals(&order, plan)?.map(Arc::new),
         }),
         (Some(_), None) => return Err(order::no_key()),
         (None, _) => None,
@@ -218,7 +227,7 @@ async fn of_source(context: &Context, order: Order) -> Result<Option<Begun>> {
     let mut plan = planning::make_plan(&on_server, &found, &run, checks)?;
     let facts = KeyFacts::of(&found.schema.expected);
     order.plan(&mut plan)?;
-    masks::plan(context, &order, &facts, &mut plan)?;
+    masks::plan(&order, &facts, &mut plan)?;
     let coverage = coverage::of_source(context, &order, &facts, &plan, holder.session()).await?;
     coverage.enter(&mut plan);
     masks::try_constraints(&order, &facts, &plan, holder.session()).await?;
@@ -269,7 +278,7 @@ async fn of_sealed(context: &Context, order: Order, from: &RunId) -> Result<Opti
     (plan.target.facts, plan.checks) =
         database::checks(context, &order.destination, &schema, planned).await?;
     order.plan(&mut plan)?;
-    masks::plan(context, &order, &facts, &mut plan)?;
+    masks::plan(&order, &facts, &mut plan)?;
     let coverage = coverage::of_sealed(context, &order, &facts, &plan, &sealed).await?;
     coverage.enter(&mut plan);
     eprint!("{}", show::plan(&plan, &schema.report));
@@ -312,6 +321,14 @@ pub async fn make(context: &Context, begun: Begun, journal: &Journal) -> Result<
         .as_ref()
         .filter(|it| it.state == CloneState::Serving)
     {
+        // Told before the lease was there; what comes after the swap is done once.
+        if state.swapped {
+            return Err(Failure::new(
+                ErrorKind::Conflict,
+                format!("another process has ended run {} meanwhile", store.run()),
+            )
+            .hint("the same command makes the next clone"));
+        }
         return Box::pin(swapped_before(context, &store, &cloning, found, journal)).await;
     }
     let mark = mark(context, &plan.plan, CloneState::Building)?;
@@ -398,6 +415,7 @@ async fn swapped_before(
             ErrorKind::ObjectMissing,
             format!("run {} serves, and its evidence is gone", store.run()),
         )
+        .hint("--anew makes another one")
     })?;
     let swapped = database::finish(context, destination, serving, cloning.order.keep).await?;
     journal

@@ -60,7 +60,8 @@ struct SequenceRow {
     greatest: i64,
 }
 
-/// A column that a sequence feeds: it is owned by the column, or named by its default.
+/// A column that a sequence feeds: it is owned by the column, or named by its default. One `counts`
+/// that holds whole numbers, and what the sequence gives as it is.
 #[derive(Debug, Clone, Deserialize)]
 struct FedRow {
     schema: String,
@@ -73,7 +74,8 @@ struct FedRow {
 }
 
 /// Where each sequence of the manifest stands when it fits the rows. One that feeds a column that holds
-/// no whole numbers (`'A' || nextval(…)`) stays where the manifest has it: nobody can say what fits.
+/// no whole numbers (`'A' || nextval(…)`), or others than it gives (`2026000000 + nextval(…)`), stays
+/// where the manifest has it: nobody can say what fits.
 async fn fitting(session: &mut Session, known: &[SequenceState]) -> Result<Vec<SequenceState>> {
     // In a transaction that is rolled back: it lifts forced row-level security, which would hide rows
     // from the owner too.
@@ -160,6 +162,10 @@ fn fit(row: &SequenceRow, name: QualifiedName, reached: Option<i128>) -> Sequenc
     }
 }
 
+/// A default that is what a sequence gives and nothing else, as the server writes it: with the sequence
+/// as a constant, or as a text that is looked up.
+const PLAIN: &str = r#"^\(*nextval\(\(?'([^']|'')+'(::text\))?::regclass\)\)*(::[a-z0-9_ ."]+)?$"#;
+
 async fn fed(session: &mut Session) -> Result<Vec<FedRow>> {
     session
         .fetch(
@@ -181,7 +187,7 @@ async fn fed(session: &mut Session) -> Result<Vec<FedRow>> {
                     tn.nspname as table_schema, t.relname as table_name, a.attname as column,
                     coalesce(nullif(y.typbasetype, 0), y.oid) in
                       ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype)
-                      as counts,
+                    and coalesce(pg_catalog.pg_get_expr(f.adbin, f.adrelid) ~ $1, true) as counts,
                     t.relforcerowsecurity as is_forced
                from feeds x
                join pg_catalog.pg_class s on s.oid = x.sequence and s.relkind = 'S'
@@ -190,8 +196,9 @@ async fn fed(session: &mut Session) -> Result<Vec<FedRow>> {
                join pg_catalog.pg_namespace tn on tn.oid = t.relnamespace
                join pg_catalog.pg_attribute a on a.attrelid = x.relation and a.attnum = x.attribute
                join pg_catalog.pg_type y on y.oid = a.atttypid
+               left join pg_catalog.pg_attrdef f on f.adrelid = x.relation and f.adnum = x.attribute
               order by 1, 2, 3, 4, 5",
-            &[],
+            &[PLAIN],
         )
         .await
 }

@@ -61,6 +61,13 @@ fn facts(
             masks.key_id,
             table::counted(masks.columns as u64, "column")
         ),
+        None if clone
+            .coverage
+            .as_ref()
+            .is_some_and(|it| it.as_they_are == 0) =>
+        {
+            "none".to_owned()
+        }
         None => "none: personal data went as it is".to_owned(),
     };
     facts.push(("masks", text(masks)));
@@ -76,14 +83,17 @@ fn facts(
     };
     facts.push(("sequences", text(sequences)));
     facts.push(("residual scan", residual(proof)));
-    let serves = match &report.swapped {
-        None => mark(Tone::Warn, "not swapped in: the clone before it serves"),
+    let swapped_in = match &report.swapped {
+        None => mark(
+            Tone::Warn,
+            "not that this run knows of; `towpath clones` tells what serves",
+        ),
         Some(swapped) => text(match &swapped.kept {
-            Some(kept) => format!("since {}; the one before is kept as {kept}", swapped.at),
-            None => format!("since {}; there was none before", swapped.at),
+            Some(kept) => format!("{}; the one before is kept as {kept}", swapped.at),
+            None => format!("{}; none that served before is kept", swapped.at),
         }),
     };
-    facts.push(("serves", serves));
+    facts.push(("swapped in", swapped_in));
     facts
 }
 
@@ -91,7 +101,7 @@ fn facts(
 fn coverage(clone: &ClonePlan) -> Option<Line> {
     let covered = clone.coverage.as_ref()?;
     let mut told = format!(
-        "{} masked, {} allowed by a rule, {} look like nothing",
+        "{} masked, {} allowed by a rule, {} others",
         table::counted(covered.masked as u64, "column"),
         covered.allowed.len(),
         covered.plain
@@ -103,14 +113,17 @@ fn coverage(clone: &ClonePlan) -> Option<Line> {
         0 => text(told),
         open => mark(
             Tone::Bad,
-            format!("{told}; {open} look personal and went as they are: the gate was waived"),
+            format!(
+                "{told}; besides {} of personal looks, as on the source: the gate was waived",
+                table::counted(open as u64, "column")
+            ),
         ),
     })
 }
 
 fn residual(proof: Option<&CloneProof>) -> Line {
     match proof.and_then(|proof| proof.residual.as_ref()) {
-        None => mark(Tone::Warn, "not made"),
+        None => mark(Tone::Warn, "not made by the verification of this report"),
         Some(scan) => text(format!(
             "{} in {} read, {} of them personal-looking, compared with {}; one in {} would be taken for an original by chance",
             table::counted(scan.values, "value"),

@@ -73,8 +73,10 @@ fn of_stage(report: &Report) -> Option<String> {
     if let Some(clone) = &report.plan.clone {
         let name = readable(&clone.name);
         return Some(match &report.swapped {
-            Some(_) => format!("it serves as {name}"),
-            None => format!("it was not swapped in: what served as {name} before still does"),
+            Some(_) => format!("it was swapped in as {name}"),
+            None => format!(
+                "it was not swapped in, as far as this run knows: `towpath clones` tells what serves as {name}"
+            ),
         });
     }
     let told = match report.stage {

@@ -48,6 +48,39 @@ fn a_report_reads_as_it_should() {
 }
 
 #[test]
+fn a_clone_is_said_to_serve_no_further_than_its_run_knows() {
+    let mut report = sample::clone(sample::report(1, orders));
+    // With `--keep 0` there was one before, and it is gone.
+    report.swapped.as_mut().unwrap().kept = None;
+    let told = markdown::render(&report);
+    assert!(told.contains("none that served before is kept"), "{told}");
+    // The answer to the swap may have been lost.
+    report.swapped = None;
+    let told = markdown::render(&report);
+    assert!(told.contains("as far as this run knows"), "{told}");
+    assert!(!told.contains("still does"), "{told}");
+}
+
+#[test]
+fn a_clone_without_masks_says_whether_that_was_somebodys_word() {
+    let mut report = sample::clone(sample::report(1, orders));
+    let clone = report.plan.clone.as_mut().unwrap();
+    clone.masks = None;
+    assert!(markdown::render(&report).contains("| masks | none |"));
+    let clone = report.plan.clone.as_mut().unwrap();
+    clone.coverage.as_mut().unwrap().as_they_are = 1;
+    let told = markdown::render(&report);
+    assert!(
+        told.contains("| masks | none: personal data went as it is |"),
+        "{told}"
+    );
+    assert!(
+        told.contains("besides 1 column of personal looks"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_report_of_nothing_but_a_plan_can_be_read() {
     let mut report = sample::report(1, orders);
     (report.manifest, report.verification) = (None, None);

@@ -19,6 +19,9 @@ pub struct Found {
     pub mark: Option<CloneMark>,
     /// The login has the rights of its owner.
     pub is_owned: bool,
+    /// It takes connections. One whose `drop database` was interrupted never does again, and can only be
+    /// dropped (`datconnlimit` of -2 in PostgreSQL's `pg_database.h`).
+    pub is_open: bool,
     /// The session of who is at work in it: `towpath/RUN/clone`.
     pub keeper: Option<String>,
     /// Its size, where the login may know it.
@@ -39,6 +42,7 @@ struct FoundRow {
     oid: u32,
     comment: Option<String>,
     owned: bool,
+    open: bool,
     keeper: Option<String>,
     bytes: Option<u64>,
 }
@@ -63,6 +67,7 @@ async fn found_by(session: &mut Session, size: &str) -> Result<Vec<Found>> {
                 "select d.datname as database, d.oid::int8 as oid,
                     pg_catalog.shobj_description(d.oid, 'pg_database') as comment,
                     pg_catalog.pg_has_role(d.datdba, 'USAGE') as owned,
+                    d.datallowconn and d.datconnlimit <> -2 as open,
                     (select a.application_name
                        from pg_catalog.pg_stat_activity a
                       where a.datid = d.oid
@@ -84,6 +89,7 @@ async fn found_by(session: &mut Session, size: &str) -> Result<Vec<Found>> {
             database: row.database,
             oid: row.oid,
             is_owned: row.owned,
+            is_open: row.open,
             keeper: row.keeper,
             bytes: row.bytes,
         }

@@ -21,6 +21,7 @@ use towpath_model::rehearsal::LeftAlone;
 use towpath_model::schema::CleanSchema;
 use towpath_model::{ErrorKind, Failure, Result, RunId};
 use towpath_postgres::Session;
+use towpath_postgres::catalog::queries::sqlstate;
 
 use crate::context::{self, Context};
 use crate::pipeline::aside::keeper::{Keeper, NOTICE_SOON};
@@ -57,6 +58,22 @@ impl Destination {
     /// `host:port`, for people.
     pub fn server(&self) -> String {
         format!("{}:{}", self.url.host, self.url.port)
+    }
+
+    /// What a refused connection means that goes by this way.
+    fn explained(&self, failure: Failure) -> Failure {
+        let is_missing = sqlstate(&failure) == Some("3D000");
+        if is_missing {
+            return failure.hint(format!(
+                "databases are made by way of database {}; export TOWPATH_CLONE_URL with another one of that server",
+                readable(&self.url.database)
+            ));
+        }
+        match failure.kind() {
+            ErrorKind::Authentication if self.url.password.is_none() => failure
+                .hint("there is no password in the URL of --to: export TOWPATH_CLONE_PASSWORD=…"),
+            _ => failure,
+        }
     }
 
     async fn admin(&self, context: &Context, run: &RunId) -> Result<Session> {
@@ -99,7 +116,9 @@ struct TakenRow {
 /// Refuses a login that cannot do what a clone needs, and a name that is taken by something else.
 pub async fn require_right(context: &Context, destination: &Destination) -> Result<()> {
     let options = context.session_options(Side::Target, "towpath/clone");
-    let mut session = Session::connect(&destination.url, Side::Target, &options).await?;
+    let mut session = Session::connect(&destination.url, Side::Target, &options)
+        .await
+        .map_err(|failure| destination.explained(failure))?;
     let refused = async {
         let login: LoginRow = session
             .fetch_one(
@@ -178,7 +197,7 @@ pub async fn unfinished(context: &Context, destination: &Destination) -> Result<
     let name = &destination.name;
     let mut marks: Vec<CloneMark> = all?
         .into_iter()
-        .filter(|it| it.is_owned)
+        .filter(|it| it.is_owned && it.is_open)
         .filter(|it| it.is(name, CloneState::Serving) || it.is(name, CloneState::Building))
         .filter_map(|it| it.mark)
         .collect();
@@ -238,7 +257,7 @@ async fn lock(session: &mut Session, destination: &Destination) -> Result<()> {
         )
         .await;
     let done = taken.map_err(|failure| {
-        let held = towpath_postgres::catalog::queries::sqlstate(&failure) == Some("55P03");
+        let held = sqlstate(&failure) == Some("55P03");
         match held {
             true => Failure::new(
                 ErrorKind::LeaseHeld,

@@ -7,6 +7,7 @@
 //! died then would leave a clone that nobody can use.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -23,6 +24,7 @@ use super::{Building, Destination, blocked, drop_database, lock, require_name};
 use crate::clock;
 use crate::context::Context;
 use crate::pipeline::aside::marking;
+use crate::table::counted;
 
 /// How often the renames are tried with sessions being ended: whoever is quick may connect between the
 /// end of a session and the lock.
@@ -32,6 +34,9 @@ const ATTEMPTS: u32 = 3;
 const ONE_ATTEMPT: Duration = Duration::from_secs(5);
 
 const END_EVERY: Duration = Duration::from_millis(50);
+
+/// Nobody drains for longer; a clock has an end.
+const LONGEST_DRAIN: Duration = Duration::from_secs(366 * 86_400);
 
 /// What a swap has done.
 #[derive(Debug, Clone, Default)]
@@ -116,22 +121,23 @@ pub async fn finish(
     finished
 }
 
-/// Puts the latest kept clone back into its place; the one that served is kept in its stead.
+/// Puts the latest kept clone back into its place; the one that served, if there is one, is kept in its
+/// stead.
 pub async fn put_back(
     context: &Context,
     destination: &Destination,
-    agreed: impl FnOnce(&CloneMark, &CloneMark) -> Result<()>,
+    agreed: impl FnOnce(&CloneMark, Option<&CloneMark>) -> Result<()>,
 ) -> Result<(CloneMark, Swapped)> {
     let run = clock::new_run_id()?;
     let mut admin = destination.admin(context, &run).await?;
     let back = async {
         lock(&mut admin, destination).await?;
         let name = &destination.name;
-        let none = |what: &str| {
+        let none = || {
             Failure::new(
                 ErrorKind::NotFound,
                 format!(
-                    "there is no {what} clone {} on {}",
+                    "no kept clone of {} on {} takes connections",
                     readable(name),
                     destination.server()
                 ),
@@ -140,11 +146,12 @@ pub async fn put_back(
         };
         let serving = require_name(&mut admin, destination).await?;
         let outgoing = serving.map(Outgoing::of).transpose()?;
-        let mut kept = kept_of(&mut admin, name).await?;
-        let incoming = kept.pop().ok_or_else(|| none("kept"))?;
-        let mark = incoming.mark.clone().ok_or_else(|| none("kept"))?;
-        let out = outgoing.as_ref().map(|it| &it.mark);
-        agreed(&mark, out.ok_or_else(|| none("serving"))?)?;
+        let kept = kept_of(&mut admin, name).await?;
+        // One that is dropped halfway would serve nobody.
+        let latest = kept.into_iter().rev().find(|it| it.is_open);
+        let incoming = latest.ok_or_else(none)?;
+        let mark = incoming.mark.clone().ok_or_else(none)?;
+        agreed(&mark, outgoing.as_ref().map(|it| &it.mark))?;
         let exchange = Exchange {
             name: name.clone(),
             serving: CloneMark {
@@ -223,42 +230,57 @@ impl Exchange {
         destination: &Destination,
         admin: &mut Session,
     ) -> Result<Swapped> {
-        self.require_possible(admin).await?;
-        let polite = Instant::now() + drain(context)?;
         let mut ended = BTreeSet::new();
-        let mut told = false;
+        Box::pin(self.drain(context, destination, admin, &mut ended)).await?;
+        Ok(Swapped {
+            kept: self.outgoing.as_ref().map(|it| it.mark.database()),
+            ended: ended.len(),
+            ..Swapped::default()
+        })
+    }
+
+    async fn drain(
+        &self,
+        context: &Context,
+        destination: &Destination,
+        admin: &mut Session,
+        ended: &mut BTreeSet<i64>,
+    ) -> Result<()> {
+        let polite = drain(context)?;
+        let there = self.sessions(admin).await?.len();
+        if there > 0 && !polite.is_zero() {
+            let text = format!(
+                "waiting up to {} s for {} of clone {} to end",
+                polite.as_secs(),
+                counted(there as u64, "session"),
+                readable(&self.name)
+            );
+            context.events.note(Stage::Switch, text);
+        }
+        let deadline = Instant::now() + polite;
         loop {
-            let left = polite.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
             context.stop.check()?;
-            if let Attempt::Done = self.attempt(admin, left.min(ONE_ATTEMPT)).await? {
-                return Ok(self.done(ended.len()));
-            }
-            if !told {
-                let sessions = self.sessions(admin).await?.len();
-                let text = format!(
-                    "{sessions} sessions use clone {}; they have {} s to end",
-                    readable(&self.name),
-                    left.as_secs()
-                );
-                context.events.note(Stage::Switch, text);
-                told = true;
+            let attempt = self.attempt(admin, left.min(ONE_ATTEMPT)).await;
+            if let Attempt::Done = self.heard(context, destination, admin, attempt).await? {
+                return Ok(());
             }
         }
+        // Who looks in for a moment had time to leave; and nobody's session is ended for nothing.
+        self.require_possible(admin).await?;
         for _ in 0..ATTEMPTS {
             context.stop.check()?;
             let mut other = destination.admin(context, &self.serving.run).await?;
-            let attempt = tokio::select! {
-                attempt = self.attempt(admin, ONE_ATTEMPT * 2) => attempt,
-                failure = self.end_sessions(&mut other, &mut ended) => Err(failure),
-            };
+            let attempt = self.attempt_while_ending(admin, &mut other, ended).await;
             other.close().await;
-            if let Attempt::Done = attempt? {
-                return Ok(self.done(ended.len()));
+            if let Attempt::Done = self.heard(context, destination, admin, attempt).await? {
+                return Ok(());
             }
         }
+        self.require_possible(admin).await?;
         let still: BTreeSet<String> = self
             .sessions(admin)
             .await?
@@ -274,16 +296,51 @@ impl Exchange {
             "clone {} could not be swapped: {who} could not be disconnected; nothing is changed",
             readable(&self.name)
         ))
-        .hint(
-            "stop what connects there, then the same command goes on with the clone that is built",
-        ))
+        .hint("stop what connects there, then the same command goes on"))
     }
 
-    fn done(&self, ended: usize) -> Swapped {
-        Swapped {
-            kept: self.outgoing.as_ref().map(|it| it.mark.database()),
-            ended,
-            ..Swapped::default()
+    /// One attempt, while another session ends those that are in its way. An attempt that is begun is
+    /// waited for: its transaction may be committed already.
+    async fn attempt_while_ending(
+        &self,
+        admin: &mut Session,
+        other: &mut Session,
+        ended: &mut BTreeSet<i64>,
+    ) -> Result<Attempt> {
+        let mut attempt = pin!(self.attempt(admin, ONE_ATTEMPT * 2));
+        tokio::select! {
+            attempt = &mut attempt => attempt,
+            () = self.end_sessions(other, ended) => attempt.await,
+        }
+    }
+
+    /// An attempt, or what became of it when its answer was lost. The lock of the name is its
+    /// session's: who gets it next sees what the server has made of the transaction.
+    async fn heard(
+        &self,
+        context: &Context,
+        destination: &Destination,
+        admin: &mut Session,
+        attempt: Result<Attempt>,
+    ) -> Result<Attempt> {
+        let lost = match attempt {
+            Err(lost) if lost.kind() == ErrorKind::Connect => lost,
+            attempt => return attempt,
+        };
+        let there = async {
+            *admin = destination.admin(context, &self.serving.run).await?;
+            lock(admin, destination).await?;
+            found(admin).await
+        }
+        .await;
+        let is_done =
+            |it: &Found| it.oid == self.incoming.oid && it.mark.as_ref() == Some(&self.serving);
+        match there {
+            Ok(there) if there.iter().any(is_done) => Ok(Attempt::Done),
+            Ok(_) => Err(lost),
+            Err(_) => Err(lost.hint(
+                "whether the clone is swapped in is not known: `towpath clones` tells, and the same command goes on from there",
+            )),
         }
     }
 
@@ -294,7 +351,7 @@ impl Exchange {
         oids.join(", ")
     }
 
-    /// Refuses what would fail after sessions were ended for nothing.
+    /// Refuses what no session can be ended for.
     async fn require_possible(&self, admin: &mut Session) -> Result<()> {
         let prepared: Vec<CountRow> = admin
             .fetch(
@@ -311,22 +368,22 @@ impl Exchange {
             .await?;
         if let Some(row) = prepared.first() {
             return Err(blocked(format!(
-                "{} prepared transactions are open in database {}: it cannot be renamed",
-                row.count,
-                readable(&row.database)
+                "database {} cannot be renamed, because it holds {}; nothing is changed",
+                readable(&row.database),
+                counted(row.count, "prepared transaction")
             ))
-            .hint("there, `select gid from pg_prepared_xacts`, then commit prepared or rollback prepared each of them"));
+            .hint("in that database, `select gid from pg_prepared_xacts where database = current_database()`, and `commit prepared` or `rollback prepared` each of them; then the same command goes on"));
         }
         let sessions = self.sessions(admin).await?;
         let Some(stuck) = sessions.iter().find(|it| !it.may_end) else {
             return Ok(());
         };
         Err(blocked(format!(
-            "{} is connected to clone {}, and this login may not end that session",
+            "{} is connected to clone {}, and this login may not end that session; nothing is changed",
             stuck.who,
             readable(&self.name)
         ))
-        .hint("stop what connects there, or `grant pg_signal_backend` to this login; a superuser's session only a superuser can end"))
+        .hint("stop what connects there, or `grant pg_signal_backend` to this login; a superuser's session only a superuser can end. Then the same command goes on"))
     }
 
     /// Sessions of either database. Workers of the server end by themselves: the rename tells those of
@@ -352,17 +409,25 @@ impl Exchange {
         admin.fetch(&sql, &[]).await
     }
 
-    /// Ends sessions for as long as it is let; gives why it cannot.
-    async fn end_sessions(&self, session: &mut Session, ended: &mut BTreeSet<i64>) -> Failure {
-        loop {
-            let there = match self.sessions(session).await {
-                Ok(there) => there,
-                Err(failure) => return failure,
+    /// Ends sessions for as long as an attempt can last, or its own session does. Whoever connects when
+    /// the places are changed is nobody's to end.
+    async fn end_sessions(&self, session: &mut Session, ended: &mut BTreeSet<i64>) {
+        // By then the number may be that of somebody else's session.
+        let end = format!(
+            "select pg_catalog.pg_terminate_backend(a.pid)::text
+               from pg_catalog.pg_stat_activity a
+              where a.pid = $1::int4 and a.datid in ({})",
+            self.oids()
+        );
+        let deadline = Instant::now() + ONE_ATTEMPT * 2;
+        while Instant::now() < deadline {
+            let Ok(there) = self.sessions(session).await else {
+                return;
             };
             for it in there {
-                let sql = "select pg_catalog.pg_terminate_backend($1::int4)::text";
                 // Gone by itself, or not ours to end: the rename will say so.
-                if let Ok(Some(_)) = session.scalar(sql, &[&it.pid.to_string()]).await {
+                let told = session.scalar(&end, &[&it.pid.to_string()]).await;
+                if let Ok(Some("true")) = told.as_ref().map(Option::as_deref) {
                     ended.insert(it.pid);
                 }
             }
@@ -377,8 +442,7 @@ impl Exchange {
         let Err(failure) = admin.execute(&self.script(limit)).await else {
             return Ok(Attempt::Done);
         };
-        // The first failure is the news. A session that is gone has rolled back, or the marks tell
-        // that it has committed.
+        // The first failure is the news.
         let _ = admin.rollback().await;
         match sqlstate(&failure) {
             // object_in_use, query_canceled
@@ -451,7 +515,7 @@ fn drain(context: &Context) -> Result<Duration> {
     context
         .settings
         .count("clone.drain_s")
-        .map(Duration::from_secs)
+        .map(|seconds| Duration::from_secs(seconds).min(LONGEST_DRAIN))
 }
 
 /// Kept clones of a name, the oldest first.
@@ -478,7 +542,7 @@ async fn drop_surplus(admin: &mut Session, name: &str, keep: usize, swapped: &mu
         Err(failure) => {
             swapped
                 .left
-                .push(format!("kept clones were not looked through: {failure}"));
+                .push(format!("kept clones were not looked through: {failure:?}"));
             return;
         }
     };
