@@ -63,20 +63,24 @@ impl Error for ServerError {}
 pub fn redact_message(code: &str, message: &str) -> String {
     match code.get(..2) {
         Some("P0") => "a function raised an error (its text is not shown)".to_owned(),
-        Some("22" | "XX") => {
-            let parts = message.split('"').enumerate();
-            parts
-                .map(|(at, part)| {
-                    if at % 2 == 1 {
-                        "(value not shown)"
-                    } else {
-                        part
-                    }
-                })
-                .collect()
-        }
+        Some("22" | "XX") => without_quoted(message),
+        // The one syntax error that is of a value: of `to_tsquery`.
+        _ if code == "42601" && message.contains("tsquery") => without_quoted(message),
         _ => message.to_owned(),
     }
+}
+
+/// A message without what is between its first and its last quotation mark: a value may hold some
+/// itself. Servers quote as their language does.
+fn without_quoted(message: &str) -> String {
+    const MARKS: [char; 9] = ['"', '«', '»', '„', '“', '”', '‹', '›', '`'];
+    let Some(from) = message.find(MARKS) else {
+        return message.to_owned();
+    };
+    let after = message.rfind(MARKS).filter(|last| *last > from);
+    let after = after.and_then(|last| message.get(last..)).unwrap_or("");
+    let after = after.trim_start_matches(MARKS);
+    format!("{}(value not shown){after}", &message[..from])
 }
 
 /// Turns an error of the driver into a letter.
@@ -221,6 +225,21 @@ mod tests {
             !range.contains("999") && range.contains("out of range"),
             "{range}"
         );
+        // Values may hold quotes, and servers quote as their language does.
+        for message in [
+            "invalid input syntax for type integer: \"a\"hunter2\"",
+            "ungültige Eingabesyntax für Typ integer: »hunter2«",
+            "ungültige Eingabesyntax für Typ integer: „hunter2“",
+            "syntaxe en entrée invalide pour le type integer : « hunter2 »",
+        ] {
+            let shown = redact_message("22P02", message);
+            assert!(
+                !shown.contains("hunter2") && shown.ends_with("(value not shown)"),
+                "{shown}"
+            );
+        }
+        let query = redact_message("42601", "syntax error in tsquery: \"hunter2 &\"");
+        assert_eq!(query, "syntax error in tsquery: (value not shown)");
         assert!(!redact_message("P0001", "hunter2 is too short").contains("hunter2"));
         assert_eq!(
             redact_message("42P01", "relation: \"x\""),

@@ -89,8 +89,8 @@ pub enum Command {
     Rollback(RollbackArguments),
     /// Let the source accept writes again, where a fence was left behind and nothing is switched
     Unfence(UnfenceArguments),
-    /// Make an environment of a run's rows: masked, a subset if asked for, built aside, verified, and
-    /// only then swapped in
+    /// Make an environment of the source, or of a sealed run: masked, a subset if asked for, built
+    /// aside, verified, and only then swapped in
     Clone(CloneArguments),
     /// List the clones on the server, with age, source, masks and verification
     Clones(ClonesArguments),

@@ -4,7 +4,10 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use serde_json::json;
+use tokio::task::JoinError;
 use towpath_model::Failure;
+
+use crate::panics;
 
 /// Prints the failure and gives the exit code of its kind.
 pub fn print(failure: &Failure, json: bool) -> ExitCode {
@@ -50,7 +53,11 @@ fn causes(failure: &Failure) -> impl Iterator<Item = String> {
     std::iter::from_fn(move || {
         let cause = next?;
         next = cause.source();
-        Some(cause.to_string())
+        // Its own text quotes that of the panic.
+        Some(match cause.downcast_ref::<JoinError>() {
+            Some(task) => panics::of_task(task).to_owned(),
+            None => cause.to_string(),
+        })
     })
 }
 
@@ -58,6 +65,20 @@ fn causes(failure: &Failure) -> impl Iterator<Item = String> {
 mod tests {
     use super::*;
     use towpath_model::ErrorKind;
+
+    #[tokio::test]
+    async fn what_a_panic_quotes_is_not_told() {
+        let masking =
+            tokio::spawn(async { std::hint::black_box("M\u{fc}ller".to_owned())[..2].len() });
+        let panic = masking.await.unwrap_err();
+        assert!(panic.to_string().contains("ller"), "{panic}");
+        let failure = Failure::new(ErrorKind::Internal, "masking panicked").because(panic);
+        let letter = render(&failure);
+        assert!(
+            letter.contains("a task panicked") && !letter.contains("ller"),
+            "{letter}"
+        );
+    }
 
     #[test]
     fn says_each_part_once() {

@@ -19,6 +19,7 @@ mod context;
 mod http;
 mod letter;
 mod local;
+mod panics;
 mod pipeline;
 mod progress;
 mod report;
@@ -42,6 +43,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs the command line of this process.
 pub fn main_impl() -> ExitCode {
+    panics::tell_without_values();
     let arguments = match arguments::Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(answer) => return usage(&answer),
