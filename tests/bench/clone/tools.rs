@@ -222,6 +222,10 @@ impl<'a> Prepared<'a> {
         let raw = self.raw_bytes(tool.is_masked());
         figures.insert("raw_mb", raw / 1e6);
         figures.insert("mb_per_s", raw / 1e6 / (ended.seconds - verify.seconds));
+        if let Some(export) = figures.get("export") {
+            // What peers that mask as they dump are told to do: read, mask, store.
+            figures.insert("stored_mb_per_s", raw / 1e6 / export);
+        }
         with_cpu(figures, cpu)
     }
 
