@@ -63,7 +63,7 @@ pub fn may_meet_by_chance(transformer: &Transformer, looks: Looks) -> bool {
             rules
                 .iter()
                 .any(|rule| is_number || may_meet_by_chance(&rule.transformer, looks))
-                || (is_number && *rest == JsonRest::Scrub)
+                || (is_number && *rest != JsonRest::Keep)
         }
         // Telephones are made up, and so are the names of the row's own columns.
         Transformer::Scrub { columns } => {

@@ -116,6 +116,13 @@ fn what_masks_make_by_chance_is_told_by_what_it_looks_like() {
     // A number under the rule becomes another number.
     assert!(may_meet_by_chance(&email, Looks::Number));
     assert!(!may_meet_by_chance(&email, Looks::Email));
+    // Numbers of a rest that is redacted become others, too.
+    let no_rules = |rest: &str| -> Transformer {
+        serde_json::from_value(serde_json::json!({"with": "json", "rest": rest, "rules": []}))
+            .unwrap()
+    };
+    assert!(may_meet_by_chance(&no_rules("redact"), Looks::Number));
+    assert!(!may_meet_by_chance(&no_rules("keep"), Looks::Number));
     let scrub = |columns: &[&str]| Transformer::Scrub {
         columns: columns.iter().map(|it| (*it).to_owned()).collect(),
     };

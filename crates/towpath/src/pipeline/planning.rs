@@ -22,6 +22,9 @@ use crate::context::Context;
 use crate::pipeline::survey::{self, Survey};
 use crate::run_files::{self, StoredPlan};
 
+/// The version that plans tell.
+pub const MADE_BY: &str = env!("CARGO_PKG_VERSION");
+
 /// Makes a plan of a survey.
 pub fn make_plan(
     context: &Context,
@@ -33,7 +36,7 @@ pub fn make_plan(
     let options = PlanOptions {
         run: run.clone(),
         now: clock::now(),
-        made_by: env!("CARGO_PKG_VERSION").to_owned(),
+        made_by: MADE_BY.to_owned(),
         store: context.store_location()?.to_string(),
         large_objects: survey::large_object_fate(context)?,
         secrets: survey::secrets(context)?,

@@ -145,7 +145,7 @@ async fn go_on(context: &Context, order: &Order, mark: &CloneMark) -> Result<Opt
     }
     let why = match (&mark.state, &state.staged) {
         (CloneState::Serving, _) | (_, StagedRows::Kept) => {
-            proving::must_begin_anew(&store, order, &clone, &state, mark).await?
+            proving::must_begin_anew(&store, order, &plan.plan, &clone, &state, mark).await?
         }
         _ => Some("its staged rows were deleted"),
     };

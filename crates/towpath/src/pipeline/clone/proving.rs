@@ -20,6 +20,7 @@ use towpath_verify::{CloneContext, Level};
 
 use crate::context::Context;
 use crate::pipeline::clone::{Cloning, Order};
+use crate::pipeline::planning::MADE_BY;
 use crate::pipeline::verifying::{self, Looking};
 use crate::run_files::StoredPlan;
 use crate::run_state::RunState;
@@ -67,12 +68,18 @@ fn rows(table: &PlannedTable) -> u64 {
 pub async fn must_begin_anew(
     store: &RunStore,
     order: &Order,
+    plan: &Plan,
     clone: &ClonePlan,
     state: &RunState,
     mark: &CloneMark,
 ) -> Result<Option<&'static str>> {
     if mark.state == CloneState::Serving {
         return Ok(None);
+    }
+    if clone.masks.is_some() && plan.made_by != MADE_BY {
+        return Ok(Some(
+            "another version of towpath has begun it, whose masks may be others",
+        ));
     }
     let scanned = match verifying::latest(store).await? {
         Some((_, found)) if !found.is_clean() => {
