@@ -263,6 +263,22 @@ fn files_below(folder: &Path) -> usize {
 #[test]
 fn what_has_expired_goes_unless_it_is_still_wanted() {
     let pair = pair();
+
+    // What went nowhere may be the only copy there is.
+    let exported = project!(&pair);
+    exported.expect(0, &["export", "--yes"]);
+    let (run, chunks) = (exported.run_id(), exported.run_folder().join("chunks"));
+    let staged = files_below(&chunks);
+    let store = format!("file://{}", exported.path().join(".towpath").display());
+    let elsewhere = project!(&pair)
+        .with("TOWPATH_STORE", &store)
+        .with("TOWPATH_CLEAN_RETAIN_DAYS", "0");
+    let end = elsewhere.expect(0, &["clean", "--expired", "--yes"]);
+    assert!(end.stderr.contains("it was never loaded"), "{end}");
+    assert!(staged > 0 && files_below(&chunks) == staged);
+    elsewhere.expect(0, &["clean", &run, "--confirm", &run]);
+    assert_eq!(files_below(&chunks), 0);
+
     let project = project!(&pair).with("TOWPATH_CLEAN_RETAIN_DAYS", "0");
     project.expect(0, &["run", "--yes"]);
     let (run, chunks) = (project.run_id(), project.run_folder().join("chunks"));
@@ -330,17 +346,4 @@ fn what_has_expired_goes_unless_it_is_still_wanted() {
     let end = project.expect(1, &["run", "--run", &run, "--replace", database, "--yes"]);
     assert!(end.stderr.contains("were deleted on 20"), "{end}");
     project.expect(0, &["report", &run]);
-
-    // What went nowhere may be the only copy there is.
-    let exported = project!(&pair);
-    exported.expect(0, &["export", "--yes"]);
-    let (run, chunks) = (exported.run_id(), exported.run_folder().join("chunks"));
-    let staged = files_below(&chunks);
-    let store = format!("file://{}", exported.path().join(".towpath").display());
-    let elsewhere = elsewhere.with("TOWPATH_STORE", &store);
-    let end = elsewhere.expect(0, &["clean", "--expired", "--yes"]);
-    assert!(end.stderr.contains("it was never loaded"), "{end}");
-    assert!(staged > 0 && files_below(&chunks) == staged);
-    elsewhere.expect(0, &["clean", &run, "--confirm", &run]);
-    assert_eq!(files_below(&chunks), 0);
 }

@@ -65,7 +65,12 @@ impl Journal {
         let gone = || Failure::new(ErrorKind::Internal, "the journal's writer has ended");
         self.queue.send((line, tell)).await.map_err(|_| gone())?;
         told.await.map_err(|_| gone())?.map_err(|shared| {
-            Failure::new(shared.kind(), "could not write the journal").because(shared)
+            let letter = Failure::new(shared.kind(), "could not write the journal");
+            // A shared cause is not asked for its hint by who tells the chain.
+            match shared.find_hint().map(str::to_owned) {
+                Some(hint) => letter.because(shared).hint(hint),
+                None => letter.because(shared),
+            }
         })
     }
 }
@@ -179,5 +184,23 @@ mod tests {
             .map(|line| line.entry)
             .collect();
         assert_eq!(read, stages.map(|stage| Entry::Stage { stage }));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_to_try_is_told_of_a_journal_that_cannot_be_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let location = StoreLocation::File {
+            directory: directory.path().to_owned(),
+        };
+        let run = RunId::compose("20260101", [1; 5]);
+        let store = RunStore::open(&location, &run, &StoreOptions::default()).await;
+        let journal = Journal::open(&store, "test", String::new).await.unwrap();
+        let folder = directory.path().join(run.as_str()).join("journal");
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::write(&folder, b"in the way").unwrap();
+        let stage = RunStage::Planned;
+        let failure = journal.append(Entry::Stage { stage }).await.unwrap_err();
+        assert_eq!(failure.kind(), ErrorKind::StoreAccess);
+        assert!(failure.find_hint().is_some(), "{failure:?}");
     }
 }
