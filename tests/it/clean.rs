@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use towpath_tests::process::Finished;
 use towpath_tests::s3_proxy::{FOR_EVER, Mishap, Rule, S3Proxy};
-use towpath_tests::{Aws, MiniStack, Project, pair, project};
+use towpath_tests::{Aws, MiniStack, Pair, Project, pair, project};
 
 const BUCKET: &str = "runs";
 
@@ -90,17 +90,23 @@ fn with_versions() -> MiniStack {
     server
 }
 
+/// A run whose rows are staged on S3.
+fn exported(pair: &Pair, server: &MiniStack, proxy: &S3Proxy) -> Project {
+    let project = project!(pair)
+        .with_all(&server.env())
+        .with("AWS_ENDPOINT_URL_S3", &proxy.url())
+        .with("TOWPATH_STORE", "s3://runs/team");
+    project.expect(0, &["export", "--yes"]);
+    project
+}
+
 #[test]
 fn versions_markers_and_unfinished_uploads_go_and_the_documents_stay() {
     let pair = pair();
     let server = with_versions();
     let aws = server.aws();
     let proxy = S3Proxy::start(&server.url());
-    let project = project!(&pair)
-        .with_all(&server.env())
-        .with("AWS_ENDPOINT_URL_S3", &proxy.url())
-        .with("TOWPATH_STORE", "s3://runs/team");
-    project.expect(0, &["export", "--yes"]);
+    let project = exported(&pair, &server, &proxy);
     let run = project.run_id();
     let chunks = format!("team/{run}/chunks/");
     leave_traces(&aws, &chunks);
@@ -174,11 +180,7 @@ fn whole_matrix_of_kills_while_a_run_is_cleaned() {
     let server = with_versions();
     let aws = server.aws();
     let proxy = S3Proxy::start(&server.url());
-    let project = project!(&pair)
-        .with_all(&server.env())
-        .with("AWS_ENDPOINT_URL_S3", &proxy.url())
-        .with("TOWPATH_STORE", "s3://runs/team");
-    project.expect(0, &["export", "--yes"]);
+    let project = exported(&pair, &server, &proxy);
     let run = project.run_id();
     let (all, chunks) = (format!("team/{run}/"), format!("team/{run}/chunks/"));
     let keys = aws.object_keys(BUCKET, &all).into_iter();

@@ -8,6 +8,17 @@ use towpath_tests::{MiniStack, Project, aws_state, pair, project};
 
 const KEY: &str = "sixteen letters or more";
 
+/// The plan of a clone, with all that can be said of it.
+const PLAN: [&str; 7] = [
+    "clone",
+    "--to",
+    "staging",
+    "--dry-run",
+    "--rules",
+    "rules.toml",
+    "-vv",
+];
+
 const SCHEMA: &str = r#"
 create schema "App (1)" authorization postgres;
 create domain public.country as text check (value in ('DE', 'AT', 'zqx'));
@@ -64,16 +75,7 @@ fn rules_that_the_database_would_not_bear_are_refused_at_once_and_before_anythin
         let allow = "[[allow]]\ntable = \"*.*\"\ncolumn = \"*\"\n";
         let path = project.path().join("rules.toml");
         std::fs::write(path, format!("version = 1\n{masks}{allow}")).expect("write rules");
-        let line = [
-            "clone",
-            "--to",
-            "staging",
-            "--dry-run",
-            "--rules",
-            "rules.toml",
-            "-vv",
-        ];
-        let end = project.expect(code, &line);
+        let end = project.expect(code, &PLAN);
         assert!(!end.stderr.contains("zqx"), "a value was told:\n{end}");
         end
     };
@@ -176,15 +178,6 @@ fn the_key_may_be_named_in_place_of_told(project: Project, told: &Finished) {
     let is_masks = |line: &&str| line.starts_with("masks: ");
     let masks = |end: &Finished| end.stderr.lines().find(is_masks).map(str::to_owned);
     let mut project = project.with_all(&aws.env()).with("TOWPATH_MASK_KEY", "");
-    let line = [
-        "clone",
-        "--to",
-        "staging",
-        "--dry-run",
-        "--rules",
-        "rules.toml",
-        "-vv",
-    ];
     let (secret, parameter) = (
         "TOWPATH_MASK_KEY_SECRET_ID",
         "TOWPATH_MASK_KEY_PARAMETER_NAME",
@@ -200,7 +193,7 @@ fn the_key_may_be_named_in_place_of_told(project: Project, told: &Finished) {
         project = project
             .with(secret, of_secret)
             .with(parameter, of_parameter);
-        let end = project.expect(code, &line);
+        let end = project.expect(code, &PLAN);
         assert!(
             !end.stderr.contains(KEY) && !end.stdout.contains(KEY),
             "{end}"

@@ -4,6 +4,7 @@ mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use towpath_model::clone_rules::{SubsetRules, TableRule};
@@ -232,15 +233,7 @@ fn check_conditions(source: &Source) {
                 tables: vec![rule],
                 ..SubsetRules::default()
             };
-            let choice = Choice {
-                rules: &rules,
-                facts: &facts,
-                declared: &[],
-                tables: &tables,
-                empty: &[],
-                search_path: "public",
-                stop: &Stop::default(),
-            };
+            let choice = of_rules(&rules, &facts, &tables);
             match (choose(&mut session, choice).await, expected) {
                 (Ok(kept), Ok(users)) => {
                     let rows = |at: usize| kept.of(&tables[at].id).expect("a subset").len();
@@ -291,15 +284,7 @@ fn check_detached(source: &Source) {
         let mut session = session(&url).await;
         let structure = structure::read(&mut session).await.expect("a structure");
         let facts = KeyFacts::of(&structure);
-        let choice = Choice {
-            rules: &rules,
-            facts: &facts,
-            declared: &[],
-            tables: std::slice::from_ref(&table),
-            empty: &[],
-            search_path: "public",
-            stop: &Stop::default(),
-        };
+        let choice = of_rules(&rules, &facts, std::slice::from_ref(&table));
         session
             .execute(
                 "rollback; begin isolation level repeatable read, read only; select from pg_class",
@@ -314,6 +299,24 @@ fn check_detached(source: &Source) {
         );
         session.close().await;
     });
+}
+
+/// What rules choose of tables, where nothing is declared.
+fn of_rules<'c>(
+    rules: &'c SubsetRules,
+    facts: &'c KeyFacts,
+    tables: &'c [PlannedTable],
+) -> Choice<'c> {
+    static STOP: LazyLock<Stop> = LazyLock::new(Stop::default);
+    Choice {
+        rules,
+        facts,
+        declared: &[],
+        tables,
+        empty: &[],
+        search_path: "public",
+        stop: &STOP,
+    }
 }
 
 /// Keys of users that a rule takes, in whatever order the rows are.
@@ -333,15 +336,7 @@ async fn taken(url: &str, seed: &str, percent: Option<f64>, limit: Option<u64>) 
         }],
         ..SubsetRules::default()
     };
-    let choice = Choice {
-        rules: &rules,
-        facts: &facts,
-        declared: &[],
-        tables: std::slice::from_ref(&table),
-        empty: &[],
-        search_path: "public",
-        stop: &Stop::default(),
-    };
+    let choice = of_rules(&rules, &facts, std::slice::from_ref(&table));
     let kept = choose(&mut session, choice).await.expect("a choice");
     let places = tid_array(kept.of(&table.id).expect("a subset").places());
     let ids = format!("select id from app.users where ctid = any ('{places}'::tid[])");
@@ -505,15 +500,7 @@ fn whole_matrix_of_periods_that_several_rows_cover() {
             }],
             ..SubsetRules::default()
         };
-        let choice = Choice {
-            rules: &rules,
-            facts,
-            declared: &[],
-            tables: &tables,
-            empty: &[],
-            search_path: "public",
-            stop: &Stop::default(),
-        };
+        let choice = of_rules(&rules, facts, &tables);
         let kept = choose(session, choice).await.expect("a choice");
         tables.each_ref().map(|table| {
             kept.of(&table.id)

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::Write;
 use std::panic::set_hook;
 
 use tokio::task::JoinError;
@@ -14,10 +15,14 @@ pub fn tell_without_values() {
             Some(place) => format!("{}:{}", place.file(), place.line()),
             None => "a place that is not known".to_owned(),
         };
-        eprintln!("defect: panicked at {place}: {}", told(panic.payload()));
+        // Not `eprintln!`: where nobody reads stderr any more, a panic within a panic would end the
+        // process at once.
+        let mut stderr = std::io::stderr().lock();
+        let text = told(panic.payload());
+        drop(writeln!(stderr, "defect: panicked at {place}: {text}"));
         let trace = Backtrace::capture();
         if trace.status() == BacktraceStatus::Captured {
-            eprintln!("{trace}");
+            drop(writeln!(stderr, "{trace}"));
         }
     }));
 }

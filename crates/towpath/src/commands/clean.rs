@@ -4,6 +4,7 @@
 //! says what was moved and how it was proven stays: plan, schema, journal, manifest, evidence, and the
 //! run's key, without which the digests in the evidence could not be computed again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -86,15 +87,22 @@ impl Found {
         keys
     }
 
-    /// Whether it is an export that is whole and went nowhere.
+    /// Whether its rows are on their way to a target that consumers will use.
+    fn is_a_move(&self) -> bool {
+        self.plan.clone.is_none() && self.plan.rehearsal.is_none()
+    }
+
+    fn is_loaded(&self) -> bool {
+        self.state.stage >= Some(RunStage::Loaded)
+    }
+
+    /// Whether it is an export that is whole and was never loaded.
     fn is_only_exported(&self) -> bool {
-        let is_a_move = self.plan.clone.is_none() && self.plan.rehearsal.is_none();
-        is_a_move && self.manifest.is_some() && self.state.stage < Some(RunStage::Loaded)
+        self.is_a_move() && self.manifest.is_some() && !self.is_loaded()
     }
 
     /// What is given up with the rows of a run that has not arrived.
     fn gives_up(&self) -> Option<&'static str> {
-        let loaded = self.state.stage >= Some(RunStage::Loaded);
         if self.plan.rehearsal.is_some() || self.state.stage == Some(RunStage::Switched) {
             return None;
         }
@@ -104,7 +112,7 @@ impl Found {
         }
         Some(if self.manifest.is_none() {
             "its export is not sealed: what it has stored goes, and the run cannot go on"
-        } else if !loaded {
+        } else if !self.is_loaded() {
             "its rows were never loaded: if the source has gone, they are the only ones"
         } else {
             match self.verified {
@@ -307,10 +315,11 @@ async fn expired(context: &Context, arguments: &CleanArguments) -> Result<Exit> 
         - Duration::days(i64::try_from(days.min(36_500)).unwrap_or(36_500));
     let current = context.local.current_run()?;
     let (mut listed, mut left) = (Vec::new(), 0);
+    let mut cloned = Cloned::default();
     for run in context.stored_runs().await? {
         let look = async {
             let found = Found::read(context, &run).await?;
-            let due = due(context, &found, oldest, current.as_ref()).await?;
+            let due = due(context, &found, oldest, current.as_ref(), &mut cloned).await?;
             Ok::<_, Failure>((found, due))
         };
         let (found, staged) = match Box::pin(look).await {
@@ -380,6 +389,7 @@ async fn due(
     found: &Found,
     oldest: OffsetDateTime,
     current: Option<&RunId>,
+    cloned: &mut Cloned,
 ) -> Result<Due> {
     // What the journal knows to be gone may be there again: an upload that came late, a backup that
     // was put back.
@@ -399,7 +409,7 @@ async fn due(
     if let Some(why) = stays(found, current) {
         return Ok(Due::Left(why));
     }
-    if found.is_only_exported() && !is_cloned(context, found.run()).await? {
+    if found.is_only_exported() && !cloned.holds(context, found.run()).await? {
         return Ok(Due::Left(
             "it was never loaded, nor is a clone made of it: if the source has gone, its rows are the only ones; \
              `towpath clean` with its name asks",
@@ -408,21 +418,34 @@ async fn due(
     found.store.staged().await.map(Due::Yes)
 }
 
-/// Whether a clone of a run's rows was swapped in.
-async fn is_cloned(context: &Context, run: &RunId) -> Result<bool> {
-    for other in context.stored_runs().await? {
-        let store = context.open_store(&other).await?;
-        let Some(stored) = run_files::stored_plan(&store).await? else {
-            continue;
+/// Runs of whose rows a clone was swapped in. All runs of the store are asked, once, and only where
+/// somebody wants to know.
+#[derive(Default)]
+struct Cloned(Option<BTreeSet<RunId>>);
+
+impl Cloned {
+    async fn holds(&mut self, context: &Context, run: &RunId) -> Result<bool> {
+        let runs = match self.0.take() {
+            Some(runs) => runs,
+            None => Self::read(context).await?,
         };
-        let clone = stored.plan.clone.as_ref();
-        if clone.is_some_and(|clone| clone.from.as_ref() == Some(run))
-            && RunState::of(&read_journal(&store).await?).swapped
-        {
-            return Ok(true);
-        }
+        Ok(self.0.insert(runs).contains(run))
     }
-    Ok(false)
+
+    async fn read(context: &Context) -> Result<BTreeSet<RunId>> {
+        let mut runs = BTreeSet::new();
+        for run in context.stored_runs().await? {
+            let store = context.open_store(&run).await?;
+            let stored = run_files::stored_plan(&store).await?;
+            let clone = stored.and_then(|stored| stored.plan.clone.clone());
+            if let Some(from) = clone.and_then(|clone| clone.from)
+                && RunState::of(&read_journal(&store).await?).swapped
+            {
+                runs.insert(from);
+            }
+        }
+        Ok(runs)
+    }
 }
 
 /// What speaks against deleting the rows of a run whose time is over.
@@ -433,9 +456,8 @@ fn stays(found: &Found, current: Option<&RunId>) -> Option<&'static str> {
     if let Some(why) = is_in_the_middle(&found.state) {
         return Some(why);
     }
-    let is_loaded = found.state.stage >= Some(RunStage::Loaded);
-    let is_a_move = found.plan.clone.is_none() && found.plan.rehearsal.is_none();
-    if is_a_move && is_loaded && found.gives_up().is_some() && found.verified != Some(true) {
+    let is_unproven = found.is_loaded() && found.verified != Some(true);
+    if found.is_a_move() && is_unproven && found.gives_up().is_some() {
         return Some("it is loaded and not verified clean; `towpath clean` with its name asks");
     }
     let is_current = current == Some(found.run());

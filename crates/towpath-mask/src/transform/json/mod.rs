@@ -68,27 +68,30 @@ impl JsonMask {
                 numbers: action(&for_numbers(&rule.transformer), Type::Numeric(None))?,
             });
         }
-        let is_redacted = matches!(rest, JsonRest::Redact);
-        let rest = match rest {
-            JsonRest::Keep => None,
-            JsonRest::Redact => Some(Transformer::Redact {
-                character: None,
-                keep_first: 0,
-                keep_last: 0,
-            }),
-            JsonRest::Scrub => Some(Transformer::Scrub {
-                columns: Vec::new(),
-            }),
-        };
-        let numbers = rest.as_ref().filter(|_| is_redacted).map(for_numbers);
-        let optional = |transformer: Option<Transformer>, column_type| {
-            let action = transformer.map(|transformer| action(&transformer, column_type));
-            action.transpose()
+        let (rest, rest_of_numbers) = match rest {
+            JsonRest::Keep => (None, None),
+            JsonRest::Redact => {
+                let redact = Transformer::Redact {
+                    character: None,
+                    keep_first: 0,
+                    keep_last: 0,
+                };
+                let strings = action(&redact, Type::Text)?;
+                let numbers = action(&for_numbers(&redact), Type::Numeric(None))?;
+                (Some(strings), Some(numbers))
+            }
+            JsonRest::Scrub => {
+                let columns = Vec::new();
+                (
+                    Some(action(&Transformer::Scrub { columns }, Type::Text)?),
+                    None,
+                )
+            }
         };
         Ok(Self {
             rules: ready,
-            rest: optional(rest, Type::Text)?,
-            rest_of_numbers: optional(numbers, Type::Numeric(None))?,
+            rest,
+            rest_of_numbers,
             redact: Redact::new(None, 0, 0),
             is_json,
         })
