@@ -222,6 +222,17 @@ fn a_sealed_run_is_masked_within_the_store_and_a_kill_costs_nothing_that_was_sto
     // Tables without masks cost no bytes.
     let whole = ["column", "other", "plain", "still", "swapped"].map(|it| format!("public.{it}"));
     assert_eq!(shared(&mine), whole);
+
+    // A run that was never loaded has arrived by its clone, and expires.
+    let store = format!(
+        "file://{}",
+        stream.project.path().join(".towpath").display()
+    );
+    let elsewhere = project!(&pair())
+        .with("TOWPATH_STORE", &store)
+        .with("TOWPATH_CLEAN_RETAIN_DAYS", "0");
+    elsewhere.expect(0, &["clean", "--expired", "--yes"]);
+    assert_eq!(runs.iter().flat_map(|run| chunks(run)).count(), 0);
 }
 
 /// A server of a copy of the same disk has the same cluster, timeline, OIDs and transaction ids, and
